@@ -1,0 +1,86 @@
+/*
+ * http: a small request/response face on libmicrohttpd's thread pool (poll mode; its epoll mode stalls).
+ * Owns the listening socket, the connections and their threads. Handlers run on the pool's threads; an answer may come later, from any
+ * thread. Nothing survives a crash; nothing needs to.
+ */
+#ifndef COINSLOT_HTTP_HTTP_H
+#define COINSLOT_HTTP_HTTP_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/metrics.h"
+
+struct http;
+struct http_request; /* one request: from the handler's call until its answer is made */
+
+typedef void (*http_handler)(void *context, struct http_request *request);
+
+struct http_route {
+    const char *method;
+    const char *path; /* segments in braces are parameters: "/api/v1/devices/{id}"; the longest literal match wins */
+    http_handler handler;
+    size_t body_most; /* bytes; more is answered 413 without being kept */
+};
+
+struct http_options {
+    const char *host; /* numeric, or a name that resolves to a local address: "127.0.0.1", "::1", "0.0.0.0" */
+    uint16_t port;    /* 0: a free one */
+    uint32_t threads;
+    uint32_t connections_most;
+    uint32_t connections_per_ip_most; /* 0: no limit; loopback is not limited */
+    uint32_t idle_timeout_s;
+    struct metrics *metrics;
+};
+
+#define HTTP_ERROR_SIZE 200
+
+/* Routes are borrowed for good. Add them all before http_start. */
+struct http *http_open(const struct http_options *options);
+void http_add_routes(struct http *http, const struct http_route *routes, size_t count, void *context);
+/* CS_EIO: the address is taken or not ours; `error` says which and what to do. */
+CS_MUST_CHECK enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE]);
+uint16_t http_port(const struct http *http); /* the real one, after http_start */
+/* Stops accepting; requests under way go on. Call it before the store stops, http_close after: every deferred request must have its answer by then. */
+void http_quiesce(struct http *http);
+void http_close(struct http *http);
+
+/* ---- the request: borrowed strings live as long as the request ------------------------------------------------ */
+const char *http_request_method(const struct http_request *request);
+const char *http_request_path(const struct http_request *request);
+const char *http_request_param(const struct http_request *request, const char *name);  /* a {segment}; never NULL for one that is in the route */
+const char *http_request_query(const struct http_request *request, const char *name);  /* decoded; NULL when missing */
+const char *http_request_header(const struct http_request *request, const char *name); /* NULL when missing */
+const char *http_request_body(const struct http_request *request, size_t *size);       /* never NULL; NUL-terminated */
+bool http_request_from_loopback(const struct http_request *request);
+/* "127.0.0.1" or "::1": the peer of the connection, not what a header says. */
+const char *http_request_peer(const struct http_request *request);
+/* A place for what the handlers of one request have to share (who is calling); NULL at first, freed by free(). */
+void **http_request_note(struct http_request *request);
+
+/*
+ * Parses the body as one JSON object of at most `most_depth` levels; wants Content-Type application/json.
+ * NULL: a problem was answered. Owned by the caller.
+ */
+json_t *http_request_json(struct http_request *request, int most_depth);
+
+/* ---- the answer: exactly one --------------------------------------------------------------------------------------
+ * Within the handler, or, after http_request_defer within the handler, once from any thread. The request is gone afterwards.
+ * Extra headers (http_request_add_header) are set before the answer.
+ */
+void http_request_defer(struct http_request *request);
+void http_request_add_header(struct http_request *request, const char *name, const char *value);
+void http_answer_empty(struct http_request *request, unsigned status);
+void http_answer_text(struct http_request *request, unsigned status, const char *type, char *text /* taken, malloc'd */);
+void http_answer_json(struct http_request *request, unsigned status, json_t *value /* taken */);
+/*
+ * RFC 9457 problem+json: {"type":"about:blank","title":…,"status":…,"code":…,"detail":…,["field":…,]"hint":…}.
+ * `code` is stable and for programs, `detail` says what was wrong, `hint` what to do; field and hint may be NULL.
+ */
+void http_answer_problem(struct http_request *request, unsigned status, const char *code, const char *field, const char *hint,
+                         const char *detail_format, ...) __attribute__((format(printf, 6, 7)));
+
+#endif

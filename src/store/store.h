@@ -1,0 +1,238 @@
+/*
+ * store: everything that is remembered, in one SQLite file.
+ *
+ * Owns DIR (its lock, coinslot.db) and three threads: the writer, the checkpointer, the replayer. The writer owns the only
+ * read-write connection; commands reach it through a bounded inbox and are called back after their commit.
+ * After a crash: what was called back with CS_OK is there; what was not may be there or not.
+ *
+ * store_submit_… : any thread, never blocks; the callback runs on the writer thread, exactly once if CS_OK was returned, never
+ *                  otherwise. It must not block and must not call the store.
+ * store_find_… , store_knows_… : any thread, from memory, under a read lock.
+ * the rest of the store_… calls that change something: any thread but the writer; they wait for the commit.
+ * reader_… (reader.h): the pages that people look at.
+ */
+#ifndef COINSLOT_STORE_STORE_H
+#define COINSLOT_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/metrics.h"
+#include "delivery/moves.h"
+#include "payment/payment.h"
+
+#define STORE_ID_SIZE     32  /* "dev_" and 16 characters of a-z2-7, NUL, with room */
+#define STORE_NAME_SIZE   129 /* a device's or token's name: 1 to 128 bytes of UTF-8 */
+#define STORE_REASON_SIZE 33  /* [a-z0-9_]{1,32} */
+#define STORE_HASH_SIZE   32  /* of a credential */
+#define STORE_PROOF_MAX   256 /* bytes of a packed block */
+#define STORE_ERROR_SIZE  256
+#define STORE_EPOCH_TEXT  33 /* 32 hexadecimal digits and a NUL */
+
+struct store;
+
+struct store_options {
+    const char *dir;         /* made (0700) when missing */
+    uint32_t inbox_capacity; /* commands waiting for the writer */
+    uint32_t batch_most;     /* commands in one transaction */
+    uint32_t window;         /* unacked deliveries per session */
+    uint32_t page_size;      /* deliveries in one replay page */
+    uint32_t readers;        /* read-only connections for reader_open */
+    int64_t min_free_bytes;  /* below this, payments are refused with CS_EFULL */
+    int64_t wal_most_bytes;  /* past this the writer finishes the checkpoint itself */
+    const char *synchronous; /* "FULL"; "OFF" only for the test that must fail with it */
+    struct metrics *metrics; /* borrowed */
+};
+
+/* ---- what the store tells upward, on the writer's or the replayer's thread ------------------------------------- */
+
+/* One delivery, whole. */
+struct store_delivery {
+    uint64_t seq;
+    enum delivery_state state;
+    char reason[STORE_REASON_SIZE]; /* of expired and refused, else "" */
+    int64_t stored_at_ms;
+    struct payment payment;
+};
+
+/* A session of the push server as the store knows it. `handle` is the push server's own number for it. */
+struct store_session {
+    int64_t device;      /* the store's number for the device */
+    uint64_t generation; /* one higher with each session */
+    uint64_t handle;
+};
+
+/*
+ * Everything for one device comes in the order of the commits. None of these may block, nor call the store.
+ * Set before store_start; all of them must be set.
+ */
+struct store_events {
+    void *context;
+    /* writer: a payment that may go out from memory at once, if the session agrees (outbox_offer). */
+    void (*live)(void *context, const struct store_session *session, const struct store_delivery *delivery);
+    /* writer: seqs up to head exist; the session is to ask for a page. */
+    void (*raised)(void *context, const struct store_session *session, uint64_t head);
+    /* writer: a newer session has begun, or the device was retired (reason "retired"), or "fenced". */
+    void (*ended)(void *context, const struct store_session *session, const char *reason);
+    /*
+     * replayer: the answer to store_submit_page. The deliveries with from <= seq <= to, in order; seqs between that are missing or
+     * expired are gaps. `count` 0 and `to` < `from`: nothing there. `head` as of the marking.
+     * May block for a moment, to slow the replayer down.
+     */
+    void (*page)(void *context, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head,
+                 const struct store_delivery *deliveries, size_t count);
+};
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Locks DIR, opens or makes the file, runs quick_check and the migrations, reads devices and addresses into memory.
+ * CS_EBUSY: another process holds DIR. CS_EINVAL: not a Coinslot file, from a newer version, or damaged. Why, and what to do, in `error`.
+ */
+CS_MUST_CHECK enum cs_err store_open(const struct store_options *options, struct store **store, char error[STORE_ERROR_SIZE]);
+
+void store_start(struct store *store, const struct store_events *events); /* starts the three threads */
+
+/* Refuses new commands, commits those that were accepted, calls them all back, ends the threads. */
+void store_stop(struct store *store);
+void store_close(struct store *store);
+
+/* For tests that drive the threads one step at a time, instead of store_start. True when there was something to do. */
+void store_start_by_hand(struct store *store, const struct store_events *events);
+bool store_step_writer(struct store *store);
+bool store_step_replayer(struct store *store);
+
+/* Hash of a token under the relay's secret (DIR/relay.key): what is stored and compared, never the token itself. */
+void store_hash_token(struct store *store, const char *token, uint8_t hash[STORE_HASH_SIZE]);
+
+const char *store_epoch(const struct store *store); /* 32 hex digits, random, new after a restore */
+int64_t store_inbox_count(struct store *store);
+/* NULL when payments are taken, else why they are not, in words. */
+const char *store_refusal(struct store *store);
+
+/* ---- payments -------------------------------------------------------------------------------------------------- */
+
+enum store_payment_outcome {
+    STORE_PAYMENT_STORED,
+    STORE_PAYMENT_DUPLICATE, /* it was there; nothing has changed */
+    STORE_PAYMENT_UNMATCHED, /* nobody subscribes to its address; counted, not stored */
+};
+
+/* True when somebody subscribes to it. A look before the dear checks; the writer's match is final. */
+bool store_knows_address(struct store *store, const struct address *address);
+
+typedef void (*store_payment_done)(void *context, enum cs_err err, enum store_payment_outcome outcome);
+
+/*
+ * `proof` (packed block, may be NULL) is kept beside the payment. CS_EBUSY: the inbox is full; CS_EFULL: the disk is, nearly;
+ * CS_ECLOSED. The callback's err: CS_OK, or CS_EFULL when the disk filled up under way.
+ */
+CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
+                                               size_t proof_size, store_payment_done done, void *context);
+
+/* ---- sessions -------------------------------------------------------------------------------------------------- */
+
+enum device_state { DEVICE_ACTIVE, DEVICE_DISABLED, DEVICE_RETIRED };
+enum device_auth { DEVICE_AUTH_TOKEN, DEVICE_AUTH_KEY };
+const char *device_state_text(enum device_state state);
+const char *device_auth_text(enum device_auth auth);
+
+struct store_device_key {
+    int64_t device;
+    enum device_state state;
+    enum device_auth auth;
+    uint8_t credential[STORE_HASH_SIZE]; /* the token's hash, or the public key */
+};
+
+/* By id, from memory: what is needed to judge a hello. */
+bool store_find_device(struct store *store, const char *id, struct store_device_key *found);
+
+struct store_begun {
+    struct store_session session;
+    uint64_t acked, head;
+    uint32_t window;
+};
+
+/*
+ * err: CS_OK; CS_ECONFLICT: resume is above the highest seq ever sent; CS_EDENIED: disabled, retired, or not there;
+ * CS_EFULL. On CS_OK everything for the device is posted to this session from that commit on.
+ */
+typedef void (*store_session_done)(void *context, uint64_t handle, enum cs_err err, const struct store_begun *begun);
+CS_MUST_CHECK enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle, uint64_t resume,
+                                               store_session_done done, void *context);
+
+/* Commands of a session that is no longer the device's live one change nothing. CS_EBUSY: keep it and try again. */
+CS_MUST_CHECK enum cs_err store_submit_session_end(struct store *store, const struct store_session *session);
+CS_MUST_CHECK enum cs_err store_submit_ack(struct store *store, const struct store_session *session, uint64_t seq);
+/* Answered by events.page, always, unless the session was fenced in between. */
+CS_MUST_CHECK enum cs_err store_submit_page(struct store *store, const struct store_session *session, uint64_t from, uint32_t most);
+
+struct store_outcome {
+    uint64_t seq;
+    enum delivery_state state;      /* DELIVERY_ACTUATED or DELIVERY_REFUSED */
+    uint32_t seconds;               /* of actuated */
+    char reason[STORE_REASON_SIZE]; /* of refused */
+};
+/*
+ * Acks everything up to seq and makes the move. A repeat changes nothing and is CS_OK, so is an outcome that contradicts an earlier
+ * one (the first stands, it is logged). CS_ENOTFOUND: no such seq, or one that was never sent. Not called back when fenced.
+ */
+typedef void (*store_outcome_done)(void *context, uint64_t handle, enum cs_err err, uint64_t seq);
+CS_MUST_CHECK enum cs_err store_submit_outcome(struct store *store, const struct store_session *session,
+                                               const struct store_outcome *outcome, store_outcome_done done, void *context);
+
+/* ---- devices, subscriptions, API tokens: changes, each waits for its commit -------------------------------------- */
+
+struct store_device {
+    char id[STORE_ID_SIZE];
+    char name[STORE_NAME_SIZE];
+    enum device_auth auth;
+    enum device_state state;
+    int64_t expire_after_ms; /* 0: never */
+    int64_t created_at_ms;
+    int64_t retired_at_ms; /* 0: not retired */
+    uint64_t head_seq, sent_seq, acked_seq;
+    bool connected;
+};
+
+/* device: name, auth and expire_after_ms are given; the rest is filled in. CS_EINVAL: the name. */
+CS_MUST_CHECK enum cs_err store_create_device(struct store *store, struct store_device *device,
+                                              const uint8_t credential[STORE_HASH_SIZE]);
+/* Its session ends, what was not sent expires with reason "retired", its subscriptions end. CS_ENOTFOUND. Again: CS_OK. */
+CS_MUST_CHECK enum cs_err store_retire_device(struct store *store, const char *id);
+
+struct store_subscription {
+    char id[STORE_ID_SIZE];
+    char device[STORE_ID_SIZE];
+    struct address address;
+    struct amount minimum;
+    int64_t created_at_ms;
+};
+
+/* device, address and minimum are given. CS_ENOTFOUND: the device; CS_ECONFLICT: subscribed already; CS_EDENIED: retired; CS_EBUSY: limit. */
+CS_MUST_CHECK enum cs_err store_create_subscription(struct store *store, struct store_subscription *subscription);
+CS_MUST_CHECK enum cs_err store_remove_subscription(struct store *store, const char *device_id, const char *id);
+
+enum store_role { ROLE_VIEWER, ROLE_AUDITOR, ROLE_OPERATOR, ROLE_ADMIN };
+#define STORE_ROLE_COUNT 4
+const char *store_role_text(enum store_role role);
+bool store_role_parse(const char *text, enum store_role *role);
+
+struct store_api_token {
+    char id[STORE_ID_SIZE];
+    char name[STORE_NAME_SIZE];
+    enum store_role role;
+    int64_t created_at_ms;
+    int64_t revoked_at_ms; /* 0: valid */
+};
+
+/* name and role are given. */
+CS_MUST_CHECK enum cs_err store_create_api_token(struct store *store, struct store_api_token *token,
+                                                 const uint8_t hash[STORE_HASH_SIZE]);
+CS_MUST_CHECK enum cs_err store_revoke_api_token(struct store *store, const char *id);
+/* By hash, from memory; false when unknown or revoked. */
+bool store_find_api_token(struct store *store, const uint8_t hash[STORE_HASH_SIZE], struct store_api_token *found);
+
+#endif
