@@ -39,7 +39,8 @@ struct store_options {
     uint32_t batch_most;     /* commands in one transaction */
     uint32_t window;         /* unacked deliveries per session */
     uint32_t page_size;      /* deliveries in one replay page */
-    uint32_t readers;        /* read-only connections for reader_open */
+    uint32_t readers;        /* read-only connections, shared by all who page through the store */
+    uint32_t subscriptions_most; /* per device */
     int64_t min_free_bytes;  /* below this, payments are refused with CS_EFULL */
     int64_t wal_most_bytes;  /* past this the writer finishes the checkpoint itself */
     const char *synchronous; /* "FULL"; "OFF" only for the test that must fail with it */

@@ -1,0 +1,170 @@
+/*
+ * Checkpoints off the commit path: a thread with its own connection makes PASSIVE passes, which wait for nobody. Under a steady load
+ * they never reach the WAL's end; past wal_most_bytes the writer makes one between two batches, after which the WAL begins anew.
+ * The same thread looks after the free space of the disk.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/internal.h"
+
+#define LOG_MODULE "store"
+
+#define PASS_EVERY_MS    100
+#define PASS_BYTES       (4 << 20) /* a pass for less is not worth its two syncs */
+#define LOOK_EVERY_NS    500000000 /* at the disk's free space */
+#define WAL_FRAME_HEADER 24        /* sqlite.org/fileformat2.html, "The Write-Ahead Log" */
+
+struct checkpointer {
+    struct store *store;
+    sqlite3 *db;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stop;
+    bool stopping;
+    int64_t page_bytes;
+    uint64_t last_look_ns;
+};
+
+static int on_wal_written(void *context, sqlite3 *db, const char *name, int frames)
+{
+    struct checkpointer *checkpointer = context;
+    (void)db;
+    (void)name;
+    atomic_store_explicit(&checkpointer->store->wal_bytes, frames * (checkpointer->page_bytes + WAL_FRAME_HEADER),
+                          memory_order_relaxed);
+    return SQLITE_OK;
+}
+
+struct checkpointer *checkpoint_open(struct store *store)
+{
+    struct checkpointer *checkpointer = cs_alloc(sizeof(*checkpointer));
+    checkpointer->store = store;
+    checkpointer->db = sql_open(store->path, SQL_READ_WRITE);
+    if (checkpointer->db == NULL) {
+        log_die(LOG_MODULE, "cannot open %s for checkpoints", store->path);
+    }
+    checkpointer->page_bytes = sql_number(checkpointer->db, "PRAGMA page_size");
+    char synchronous[48];
+    snprintf(synchronous, sizeof(synchronous), "PRAGMA synchronous = %s", store->options.synchronous);
+    (void)sql_exec(checkpointer->db, synchronous);
+    pthread_mutex_init(&checkpointer->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&checkpointer->stop, &attributes);
+    pthread_condattr_destroy(&attributes);
+    sqlite3_wal_hook(store->db, on_wal_written, checkpointer);
+    return checkpointer;
+}
+
+void checkpoint_close(struct checkpointer *checkpointer)
+{
+    sqlite3_wal_hook(checkpointer->store->db, NULL, NULL);
+    sqlite3_close(checkpointer->db);
+    pthread_cond_destroy(&checkpointer->stop);
+    pthread_mutex_destroy(&checkpointer->lock);
+    free(checkpointer);
+}
+
+static void make_pass(struct store *store, sqlite3 *db)
+{
+    int code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    enum cs_err err = sql_error(code);
+    if (err == CS_EIO) {
+        /* After a sync that failed, a second one may claim success for pages that are lost. The WAL still has them: begin anew. */
+        log_die(LOG_MODULE, "cannot checkpoint %s: %s; start again, nothing committed is lost", store->path, sqlite3_errmsg(db));
+    }
+    metrics_add(store->checkpoints, 1);
+}
+
+void checkpoint_by_writer(struct store *store)
+{
+    if (atomic_load_explicit(&store->wal_bytes, memory_order_relaxed) > store->options.wal_most_bytes) {
+        make_pass(store, store->db);
+    }
+}
+
+static void look_at_disk(struct store *store)
+{
+    struct statvfs disk;
+    if (statvfs(store->options.dir, &disk) != 0) {
+        log_warn("cannot ask for the free space of %s: %s", store->options.dir, strerror(errno));
+        return;
+    }
+    int64_t free_bytes = (int64_t)disk.f_bavail * (int64_t)disk.f_frsize;
+    bool low = free_bytes < store->options.min_free_bytes;
+    if (low != atomic_exchange(&store->disk_low, low)) {
+        if (low) {
+            log_error("only %lld MB are free in %s, min_free_mb asks for %lld: payments are answered 503 until there is room",
+                      (long long)(free_bytes >> 20), store->options.dir, (long long)(store->options.min_free_bytes >> 20));
+        } else {
+            log_info("there is room in %s again", store->options.dir);
+        }
+    }
+}
+
+static bool wait_for_next(struct checkpointer *checkpointer)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += PASS_EVERY_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&checkpointer->lock);
+    int timed_out = 0;
+    while (!checkpointer->stopping && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&checkpointer->stop, &checkpointer->lock, &until);
+    }
+    bool stopping = checkpointer->stopping;
+    pthread_mutex_unlock(&checkpointer->lock);
+    return !stopping;
+}
+
+static void *checkpoint_main(void *context)
+{
+    struct checkpointer *checkpointer = context;
+    struct store *store = checkpointer->store;
+    int64_t passed_bytes = 0;
+    do {
+        int64_t wal_bytes = atomic_load_explicit(&store->wal_bytes, memory_order_relaxed);
+        if (wal_bytes < passed_bytes) {
+            passed_bytes = 0; /* the WAL has begun anew */
+        }
+        if (wal_bytes - passed_bytes > PASS_BYTES) {
+            make_pass(store, checkpointer->db);
+            passed_bytes = wal_bytes;
+        }
+        uint64_t now_ns = clock_monotonic_ns();
+        if (now_ns - checkpointer->last_look_ns > LOOK_EVERY_NS) {
+            checkpointer->last_look_ns = now_ns;
+            look_at_disk(store);
+        }
+    } while (wait_for_next(checkpointer));
+    return NULL;
+}
+
+void checkpoint_start(struct checkpointer *checkpointer)
+{
+    look_at_disk(checkpointer->store);
+    if (pthread_create(&checkpointer->thread, NULL, checkpoint_main, checkpointer) != 0) {
+        log_die(LOG_MODULE, "cannot start the checkpoint thread");
+    }
+}
+
+void checkpoint_stop(struct checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->lock);
+    checkpointer->stopping = true;
+    pthread_cond_signal(&checkpointer->stop);
+    pthread_mutex_unlock(&checkpointer->lock);
+    pthread_join(checkpointer->thread, NULL);
+}

@@ -1,0 +1,250 @@
+/*
+ * internal: what the files of store/ share, and nobody else sees.
+ *
+ * Threads: the writer owns `db`, every statement but the replayer's and readers', and every device's cursor. The directory changes only on
+ * the writer's thread, under the write lock; others look into it under the read lock.
+ */
+#ifndef COINSLOT_STORE_INTERNAL_H
+#define COINSLOT_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "base/inbox.h"
+#include "delivery/cursor.h"
+#include "store/sql.h"
+#include "store/store.h"
+
+/* ---- the directory: devices, addresses and API tokens, in memory (directory.c) --------------------------------- */
+
+struct device {
+    char id[STORE_ID_SIZE]; /* first: the tree compares it */
+    int64_t num;
+    enum device_state state;
+    enum device_auth auth;
+    uint8_t credential[STORE_HASH_SIZE];
+    int64_t expire_after_ms;
+    uint32_t subscriptions;
+
+    /* The writer's alone. */
+    struct cursor cursor;
+    struct store_session session; /* the live one; cursor.generation says whether there is one */
+    bool dirty;                   /* cursor has moved in this batch; `saved` is what it was */
+    struct cursor saved;
+    struct store_session saved_session;
+    struct device *next_dirty;
+
+    _Atomic bool connected; /* for whoever asks */
+};
+
+struct subscriber {
+    struct device *device;
+    struct amount minimum;
+    int64_t subscription; /* its num */
+};
+
+struct address_entry {
+    struct address address; /* first: the tree compares it */
+    int64_t num;
+    struct subscriber *subscribers;
+    size_t count, capacity;
+};
+
+struct api_token {
+    uint8_t hash[STORE_HASH_SIZE]; /* first: the tree compares it */
+    struct store_api_token token;
+};
+
+struct directory {
+    pthread_rwlock_t lock;
+    void *device_by_id, *address_by_bytes, *token_by_hash; /* tsearch(3) trees */
+    struct device **devices;                               /* by num; NULL where there is none */
+    size_t device_slots;
+    size_t expiring; /* devices with a limit */
+};
+
+void directory_init(struct directory *directory);
+void directory_fini(struct directory *directory);
+/* Everything as it is in the file. Before the threads start. */
+enum cs_err directory_load(struct directory *directory, sqlite3 *db);
+
+struct device *directory_find_device(const struct directory *directory, const char *id);
+struct address_entry *directory_find_address(const struct directory *directory, const struct address *address);
+const struct api_token *directory_find_token(const struct directory *directory, const uint8_t hash[STORE_HASH_SIZE]);
+/* The writer's: these take the write lock themselves. */
+void directory_add_device(struct directory *directory, struct device *device /* taken */);
+void directory_retire_device(struct directory *directory, struct device *device);
+void directory_add_subscription(struct directory *directory, const struct address *address, int64_t address_num,
+                                const struct subscriber *subscriber);
+void directory_remove_subscription(struct directory *directory, int64_t subscription);
+void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE], const struct store_api_token *token);
+void directory_revoke_token(struct directory *directory, const char *id, int64_t revoked_at_ms);
+
+/* ---- commands (writer.c) --------------------------------------------------------------------------------------- */
+
+struct command;
+
+/* What a kind of command does. All of it runs on the writer's thread. */
+struct command_kind {
+    const char *name;
+    bool ends_batch; /* it changes the directory: what comes after it must see that */
+    /* Inside the transaction. An error must come before the first write: the rest of the batch is committed all the same. */
+    enum cs_err (*apply)(struct store *store, struct command *command);
+    /* After the commit, when apply returned CS_OK; commands are called in their order. */
+    void (*committed)(struct store *store, struct command *command);
+    /* Last, always: tells whoever waits, and frees the command. err is final: CS_EFULL when the commit found no room. */
+    void (*finish)(struct store *store, struct command *command);
+};
+
+struct command {
+    struct inbox_node node; /* first */
+    const struct command_kind *kind;
+    enum cs_err err;
+};
+
+enum cs_err writer_submit(struct store *store, struct command *command);
+/* Submits and waits; the command stays the caller's. finish must be writer_wake. Not on the writer's thread. */
+struct waiting_command {
+    struct command command; /* first */
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool finished;
+};
+enum cs_err writer_submit_and_wait(struct store *store, struct waiting_command *waiting);
+void writer_wake(struct store *store, struct command *command);
+
+/* One transaction. Commit: CS_OK: all that was run is on the disk; CS_EFULL: nothing is; anything else ends the process. */
+void writer_begin(struct store *store);
+enum cs_err writer_commit(struct store *store);
+/* Runs a statement of the batch. A full disk fails the batch; any other error ends the process. */
+enum cs_err writer_run(struct store *store, sqlite3_stmt *statement);
+/* The cursor is about to move: remembers what it was, for a batch that fails, and writes it at the end of one that does not. */
+void writer_touch(struct store *store, struct device *device);
+
+void *writer_main(void *store);
+bool writer_step(struct store *store, int wait_ms);
+
+/* ---- the batch's bookkeeping ------------------------------------------------------------------------------------ */
+
+/* (device, seq) → rowid of recent deliveries: outcomes come seconds after acks, when the row has left delivery_due. */
+#define RECENT_SLOTS 65536
+struct recent_delivery {
+    int64_t device, num;
+    uint64_t seq;
+};
+
+struct batch {
+    int64_t now_ms; /* one time for the whole batch */
+    int64_t changes; /* sqlite3_total_changes64 when it began */
+    bool failed;
+    struct device *dirty;
+    int64_t first_payment, last_payment, first_delivery, last_delivery; /* 0: none */
+};
+
+struct store {
+    struct store_options options;
+    struct store_events events;
+    char *path;
+    int lock_fd;
+    bool by_hand;
+    char epoch[STORE_EPOCH_TEXT];
+    uint8_t token_key[32];
+
+    struct directory directory;
+    struct inbox *inbox;
+    sqlite3 *db; /* the only one that writes */
+    sqlite3_stmt **batch_sql, **payment_sql, **session_sql, **device_sql, **token_sql, **search_sql;
+    struct batch batch;
+    struct recent_delivery *recent;
+    uint64_t generation; /* of the newest session */
+    int64_t delivery_indexed, payment_indexed, last_delivery, last_payment;
+    uint64_t last_fill_ns, last_expiry_ns;
+
+    struct inbox *replay_inbox;
+    sqlite3 *replay_db;
+    sqlite3_stmt **replay_sql;
+
+    struct reader_pool *readers;
+    struct checkpointer *checkpointer;
+    pthread_t writer, replayer;
+    bool started;
+
+    _Atomic bool running; /* until store_stop: the threads go on */
+    _Atomic bool disk_low;  /* statvfs says so */
+    _Atomic bool disk_full; /* a commit said so; cleared by the next one that works */
+    _Atomic int64_t search_lag, wal_bytes;
+
+    metrics_count *batches, *commands, *stored, *duplicates, *unmatched, *below_minimum, *acks, *outcomes, *contradictions,
+        *expired, *full_commits, *pages, *checkpoints, *payment_refusals;
+};
+
+/* The statements of each file, prepared at open, finalized at close. */
+void payment_sql_open(struct store *store);
+void payment_sql_close(struct store *store);
+void session_sql_open(struct store *store);
+void session_sql_close(struct store *store);
+void device_sql_open(struct store *store);
+void device_sql_close(struct store *store);
+void token_sql_open(struct store *store);
+void token_sql_close(struct store *store);
+void search_sql_open(struct store *store);
+void search_sql_close(struct store *store);
+void batch_sql_open(struct store *store);
+void batch_sql_close(struct store *store);
+
+/* ---- shared by several files ------------------------------------------------------------------------------------ */
+
+/* Rows written in this batch, for stored_hour and the recent table (writer.c). */
+void writer_note_payment(struct store *store, int64_t payment);
+void writer_note_delivery(struct store *store, int64_t device, uint64_t seq, int64_t delivery);
+/* The rowid of a delivery; 0 when there is none. */
+int64_t writer_recent_delivery(struct store *store, int64_t device, uint64_t seq); /* from memory; may be stale after a failed batch */
+int64_t search_find_delivery(struct store *store, int64_t device, uint64_t seq);
+/* One sorted batch into the search tables, when it is time; true when rows were moved. */
+bool search_fill(struct store *store);
+/* Deliveries that have waited longer than their operator allows. */
+void session_expire(struct store *store);
+
+/* "dev_" and 16 random characters. */
+void store_make_id(const char *prefix, char id[STORE_ID_SIZE]);
+bool store_name_valid(const char *name);
+
+/* One payment's columns, in the order of PAYMENT_COLUMNS, from column `first` on. */
+#define PAYMENT_COLUMNS "p.hash, p.output, a.chain, a.bytes, p.asset, p.sender, p.amount, p.source, p.node_time"
+#define PAYMENT_COLUMN_COUNT 9
+void store_read_payment(sqlite3_stmt *statement, int first, struct payment *payment);
+
+/* replay.c */
+struct replay_request {
+    struct inbox_node node; /* first */
+    struct store_session session;
+    uint64_t from, to, head;
+};
+void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head);
+void replay_open(struct store *store);
+void replay_close(struct store *store);
+void *replay_main(void *store);
+bool replay_step(struct store *store, int wait_ms);
+
+/* checkpoint.c */
+struct checkpointer *checkpoint_open(struct store *store);
+void checkpoint_start(struct checkpointer *checkpointer);
+void checkpoint_stop(struct checkpointer *checkpointer);
+void checkpoint_close(struct checkpointer *checkpointer);
+/* The writer's share, between two batches: finishes what PASSIVE passes could not, once the WAL is too long. */
+void checkpoint_by_writer(struct store *store);
+
+/* reader.c */
+struct reader_pool *reader_pool_open(struct store *store);
+void reader_pool_close(struct reader_pool *pool);
+
+/* file.c: the data folder */
+int file_lock_dir(const char *dir, bool make, char error[STORE_ERROR_SIZE]);
+enum cs_err file_read_key(const char *dir, bool store_exists, uint8_t key[32], char error[STORE_ERROR_SIZE]);
+char *file_path(const char *dir, const char *name);
+/* The migrations that are missing, each in a transaction; `ran` is called with each name. */
+enum cs_err file_migrate(sqlite3 *db, void (*ran)(void *context, const char *name), void *context, char error[STORE_ERROR_SIZE]);
+enum cs_err file_read_epoch(sqlite3 *db, char epoch[STORE_EPOCH_TEXT]);
+
+#endif

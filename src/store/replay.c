@@ -1,0 +1,98 @@
+/* The replayer: reads pages of what a session has missed, over its own connection, after the writer has marked them as sent. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "store/internal.h"
+
+#define LOG_MODULE "store"
+
+#define REPLAY_WAIT_MS 1000
+
+enum { READ_PAGE, REPLAY_SQL_COUNT };
+static const char *const REPLAY_SQL[] = {
+    [READ_PAGE] = "SELECT d.seq, d.state, d.reason, d.stored_at, " PAYMENT_COLUMNS " FROM delivery d INDEXED BY delivery_due "
+                  "JOIN payment p ON p.num = d.payment JOIN address a ON a.num = p.address "
+                  "WHERE d.device = ? AND d.seq BETWEEN ? AND ? AND d.state IN ('stored', 'sent', 'expired') ORDER BY d.seq",
+};
+
+void replay_open(struct store *store)
+{
+    store->replay_inbox = inbox_open(SIZE_MAX); /* bounded by its users: one page a session at a time */
+    store->replay_db = sql_open(store->path, SQL_READ_ONLY);
+    if (store->replay_db == NULL) {
+        log_die(LOG_MODULE, "cannot open %s a second time", store->path);
+    }
+    store->replay_sql = sql_prepare(store->replay_db, REPLAY_SQL, REPLAY_SQL_COUNT);
+}
+
+void replay_close(struct store *store)
+{
+    struct inbox_node *next;
+    for (struct inbox_node *node = inbox_take(store->replay_inbox, SIZE_MAX, 0); node != NULL; node = next) {
+        next = node->next;
+        free(node);
+    }
+    inbox_close(store->replay_inbox);
+    sql_finalize(store->replay_sql, REPLAY_SQL_COUNT);
+    sqlite3_close(store->replay_db);
+}
+
+void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head)
+{
+    struct replay_request *request = cs_alloc(sizeof(*request));
+    request->session = *session;
+    request->from = from;
+    request->to = to;
+    request->head = head;
+    if (inbox_push(store->replay_inbox, &request->node) != CS_OK) {
+        free(request); /* shutting down: the session's next one reads it */
+    }
+}
+
+static size_t read_page(struct store *store, const struct replay_request *request, struct store_delivery *deliveries, size_t most)
+{
+    sqlite3_stmt *read = store->replay_sql[READ_PAGE];
+    sql_bind(read, "iii", request->session.device, (int64_t)request->from, (int64_t)request->to);
+    size_t count = 0;
+    enum cs_err err;
+    while (sql_step(read, &err)) {
+        assert(count < most);
+        struct store_delivery *delivery = &deliveries[count++];
+        delivery->seq = (uint64_t)sqlite3_column_int64(read, 0);
+        bool known = delivery_state_parse((const char *)sqlite3_column_text(read, 1), &delivery->state);
+        assert(known);
+        sql_copy_text(read, 2, delivery->reason, sizeof(delivery->reason));
+        delivery->stored_at_ms = sqlite3_column_int64(read, 3);
+        store_read_payment(read, 4, &delivery->payment);
+    }
+    if (err != CS_OK) {
+        log_die(LOG_MODULE, "cannot read %s: %s", store->path, sqlite3_errmsg(store->replay_db));
+    }
+    return count;
+}
+
+bool replay_step(struct store *store, int wait_ms)
+{
+    struct replay_request *request = (struct replay_request *)inbox_take(store->replay_inbox, 1, wait_ms);
+    if (request == NULL) {
+        return false;
+    }
+    size_t most = request->to >= request->from ? (size_t)(request->to - request->from + 1) : 0;
+    struct store_delivery *deliveries = most > 0 ? cs_alloc(most * sizeof(*deliveries)) : NULL;
+    size_t count = most > 0 ? read_page(store, request, deliveries, most) : 0;
+    store->events.page(store->events.context, &request->session, request->from, request->to, request->head, deliveries, count);
+    free(deliveries);
+    free(request);
+    return true;
+}
+
+void *replay_main(void *context)
+{
+    struct store *store = context;
+    while (atomic_load(&store->running)) {
+        replay_step(store, REPLAY_WAIT_MS);
+    }
+    return NULL;
+}

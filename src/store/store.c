@@ -1,0 +1,272 @@
+#include "store/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/internal.h"
+
+#define LOG_MODULE "store"
+
+static void add_metrics(struct store *store)
+{
+    struct metrics *metrics = store->options.metrics;
+    const struct {
+        metrics_count **count;
+        const char *name, *labels, *help;
+    } counters[] = {
+        {&store->batches, "coinslot_store_transactions_total", "", "Transactions committed."},
+        {&store->commands, "coinslot_store_commands_total", "", "Commands that the writer has answered."},
+        {&store->full_commits, "coinslot_store_full_total", "", "Transactions given up because the disk was full."},
+        {&store->payment_refusals, "coinslot_store_payments_refused_total", "",
+         "Payments not taken because the inbox or the disk was full."},
+        {&store->stored, "coinslot_payments_total", "result=\"stored\"", "Payments that reached the writer, by what became of them."},
+        {&store->duplicates, "coinslot_payments_total", "result=\"duplicate\"", ""},
+        {&store->unmatched, "coinslot_payments_total", "result=\"unmatched\"", ""},
+        {&store->below_minimum, "coinslot_deliveries_below_minimum_total", "",
+         "Deliveries not made because the amount was below the subscription's minimum."},
+        {&store->acks, "coinslot_deliveries_acked_total", "", "Deliveries acknowledged by their device."},
+        {&store->outcomes, "coinslot_deliveries_outcome_total", "", "Deliveries actuated or refused by their device."},
+        {&store->contradictions, "coinslot_deliveries_contradicted_total", "",
+         "Reports of a device that contradict an earlier one; the first stands."},
+        {&store->expired, "coinslot_deliveries_expired_total", "", "Deliveries that expired or whose device was retired."},
+        {&store->pages, "coinslot_replay_pages_total", "", "Pages read for sessions that had something to catch up with."},
+        {&store->checkpoints, "coinslot_store_checkpoints_total", "", "Passes over the write-ahead log."},
+    };
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+        *counters[i].count = metrics_add_counter(metrics, counters[i].name, counters[i].labels, counters[i].help);
+    }
+}
+
+static int64_t read_inbox(void *store)
+{
+    return store_inbox_count(store);
+}
+
+static int64_t read_search_lag(void *store)
+{
+    return atomic_load_explicit(&((struct store *)store)->search_lag, memory_order_relaxed);
+}
+
+static int64_t read_wal(void *store)
+{
+    return atomic_load_explicit(&((struct store *)store)->wal_bytes, memory_order_relaxed);
+}
+
+static void add_gauges(struct store *store)
+{
+    struct metrics *metrics = store->options.metrics;
+    metrics_add_gauge(metrics, "coinslot_store_inbox", "", "Commands waiting for the writer.", read_inbox, store);
+    metrics_add_gauge(metrics, "coinslot_search_lag_rows", "", "Rows that the search indexes have yet to take in.", read_search_lag,
+                      store);
+    metrics_add_gauge(metrics, "coinslot_store_wal_bytes", "", "Length of the write-ahead log in use.", read_wal, store);
+}
+
+static void log_migration(void *context, const char *name)
+{
+    (void)context;
+    log_info("migration %s has run", name);
+}
+
+/* Opens the file and brings it to what this program knows. */
+static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
+{
+    char synchronous[48];
+    snprintf(synchronous, sizeof(synchronous), "PRAGMA synchronous = %s", store->options.synchronous);
+    store->db = sql_open(store->path, SQL_READ_WRITE);
+    if (store->db == NULL || sql_exec(store->db, synchronous) != CS_OK ||
+        sql_exec(store->db, "PRAGMA journal_mode = WAL") != CS_OK ||
+        sql_exec(store->db, "PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864") != CS_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s; if it is damaged, restore the backup", store->path,
+                 store->db != NULL ? sqlite3_errmsg(store->db) : "see the log");
+        return CS_EINVAL;
+    }
+    chmod(store->path, 0600);
+    sqlite3_stmt *check;
+    bool sound = false;
+    if (sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &check, NULL) == SQLITE_OK) {
+        sound = sqlite3_step(check) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(check, 0), "ok") == 0;
+    }
+    sqlite3_finalize(check);
+    if (!sound) {
+        snprintf(error, STORE_ERROR_SIZE, "%s is damaged: keep a copy of it, run `coinslot check --full`, and restore the backup",
+                 store->path);
+        return CS_EINVAL;
+    }
+    enum cs_err err = file_migrate(store->db, log_migration, NULL, error);
+    if (err == CS_OK) {
+        err = file_read_epoch(store->db, store->epoch);
+        if (err != CS_OK) {
+            snprintf(error, STORE_ERROR_SIZE, "cannot write to %s: %s", store->path, sqlite3_errmsg(store->db));
+        }
+    }
+    return err;
+}
+
+static enum cs_err open_key(struct store *store, char error[STORE_ERROR_SIZE])
+{
+    static const char LABEL[] = "coinslot token hash";
+    uint8_t key[32];
+    enum cs_err err = file_read_key(store->options.dir, access(store->path, F_OK) == 0, key, error);
+    if (err == CS_OK) {
+        crypto_generichash(store->token_key, sizeof(store->token_key), (const uint8_t *)LABEL, sizeof(LABEL) - 1, key, sizeof(key));
+    }
+    sodium_memzero(key, sizeof(key));
+    return err;
+}
+
+static void open_statements(struct store *store)
+{
+    batch_sql_open(store);
+    payment_sql_open(store);
+    session_sql_open(store);
+    device_sql_open(store);
+    token_sql_open(store);
+    search_sql_open(store);
+}
+
+static void close_statements(struct store *store)
+{
+    search_sql_close(store);
+    token_sql_close(store);
+    device_sql_close(store);
+    session_sql_close(store);
+    payment_sql_close(store);
+    batch_sql_close(store);
+}
+
+enum cs_err store_open(const struct store_options *options, struct store **opened, char error[STORE_ERROR_SIZE])
+{
+    if (sodium_init() < 0) {
+        log_die(LOG_MODULE, "libsodium cannot be initialised");
+    }
+    int lock_fd = file_lock_dir(options->dir, true, error);
+    if (lock_fd < 0) {
+        return errno == EWOULDBLOCK ? CS_EBUSY : CS_EIO;
+    }
+    struct store *store = cs_alloc(sizeof(*store));
+    store->options = *options;
+    store->lock_fd = lock_fd;
+    store->path = file_path(options->dir, "coinslot.db");
+    directory_init(&store->directory);
+    enum cs_err err = open_key(store, error); /* first: a store without its key is not to be opened */
+    err = err != CS_OK ? err : open_file(store, error);
+    if (err == CS_OK && directory_load(&store->directory, store->db) != CS_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "cannot read the devices of %s; run `coinslot check --full`", store->path);
+        err = CS_EINVAL;
+    }
+    if (err != CS_OK) {
+        sqlite3_close(store->db);
+        directory_fini(&store->directory);
+        close(lock_fd);
+        free(store->path);
+        free(store);
+        return err;
+    }
+    store->inbox = inbox_open(options->inbox_capacity);
+    store->recent = cs_alloc(RECENT_SLOTS * sizeof(struct recent_delivery));
+    open_statements(store);
+    replay_open(store);
+    store->readers = reader_pool_open(store);
+    store->checkpointer = checkpoint_open(store);
+    add_metrics(store);
+    add_gauges(store);
+    *opened = store;
+    return CS_OK;
+}
+
+void store_start_by_hand(struct store *store, const struct store_events *events)
+{
+    store->events = *events;
+    store->by_hand = true;
+    atomic_store(&store->running, true);
+}
+
+bool store_step_writer(struct store *store)
+{
+    assert(store->by_hand);
+    return writer_step(store, 0);
+}
+
+bool store_step_replayer(struct store *store)
+{
+    assert(store->by_hand);
+    return replay_step(store, 0);
+}
+
+void store_start(struct store *store, const struct store_events *events)
+{
+    store->events = *events;
+    atomic_store(&store->running, true);
+    checkpoint_start(store->checkpointer);
+    if (pthread_create(&store->writer, NULL, writer_main, store) != 0 ||
+        pthread_create(&store->replayer, NULL, replay_main, store) != 0) {
+        log_die(LOG_MODULE, "cannot start the store's threads");
+    }
+}
+
+void store_stop(struct store *store)
+{
+    inbox_shut(store->inbox);
+    if (store->by_hand) {
+        while (writer_step(store, 0)) {
+        }
+        return;
+    }
+    atomic_store(&store->running, false);
+    pthread_join(store->writer, NULL);
+    inbox_shut(store->replay_inbox);
+    pthread_join(store->replayer, NULL);
+    checkpoint_stop(store->checkpointer);
+}
+
+void store_close(struct store *store)
+{
+    checkpoint_close(store->checkpointer);
+    reader_pool_close(store->readers);
+    replay_close(store);
+    close_statements(store);
+    sqlite3_close(store->db); /* the last connection: SQLite finishes the checkpoint and removes the WAL */
+    inbox_close(store->inbox);
+    directory_fini(&store->directory);
+    sodium_memzero(store->token_key, sizeof(store->token_key));
+    close(store->lock_fd);
+    free(store->recent);
+    free(store->path);
+    free(store);
+}
+
+void store_hash_token(struct store *store, const char *token, uint8_t hash[STORE_HASH_SIZE])
+{
+    crypto_generichash(hash, STORE_HASH_SIZE, (const uint8_t *)token, strlen(token), store->token_key, sizeof(store->token_key));
+}
+
+const char *store_epoch(const struct store *store)
+{
+    return store->epoch;
+}
+
+int64_t store_inbox_count(struct store *store)
+{
+    return (int64_t)inbox_count(store->inbox);
+}
+
+const char *store_refusal(struct store *store)
+{
+    if (atomic_load(&store->disk_full)) {
+        return "the disk is full: nothing is stored until there is room";
+    }
+    if (atomic_load(&store->disk_low)) {
+        return "the disk is nearly full (min_free_mb): make room";
+    }
+    if (inbox_count(store->inbox) >= store->options.inbox_capacity) {
+        return "the writer's inbox is full: payments come faster than the disk takes them";
+    }
+    return NULL;
+}

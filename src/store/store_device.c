@@ -1,0 +1,376 @@
+/* Devices and their subscriptions: rare changes, each the last command of its batch, so that what follows sees them. */
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "store/internal.h"
+
+#define LOG_MODULE "store"
+
+#define DUE "state IN ('stored', 'sent', 'expired')"
+
+enum {
+    INSERT_DEVICE,
+    INSERT_CURSOR,
+    RETIRE_DEVICE,
+    END_SUBSCRIPTIONS,
+    EXPIRE_STORED,
+    INSERT_ADDRESS,
+    FIND_ADDRESS,
+    INSERT_SUBSCRIPTION,
+    FIND_SUBSCRIPTION,
+    REMOVE_SUBSCRIPTION,
+    DEVICE_SQL_COUNT
+};
+static const char *const DEVICE_SQL[] = {
+    [INSERT_DEVICE] = "INSERT INTO device (id, name, auth, credential, state, expire_after_ms, created_at) "
+                      "VALUES (?, ?, ?, ?, 'active', ?, ?)",
+    [INSERT_CURSOR] = "INSERT INTO device_cursor (device, head, sent, acked) VALUES (?, 0, 0, 0)",
+    [RETIRE_DEVICE] = "UPDATE device SET state = 'retired', retired_at = ? WHERE num = ?",
+    [END_SUBSCRIPTIONS] = "UPDATE subscription SET removed_at = ? WHERE device = ? AND removed_at IS NULL",
+    [EXPIRE_STORED] = "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'retired' "
+                      "WHERE device = ? AND " DUE " AND state = 'stored'",
+    [INSERT_ADDRESS] = "INSERT INTO address (chain, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    [FIND_ADDRESS] = "SELECT num FROM address WHERE chain = ? AND bytes = ?",
+    [INSERT_SUBSCRIPTION] = "INSERT INTO subscription (id, device, address, minimum, created_at) VALUES (?, ?, ?, ?, ?)",
+    [FIND_SUBSCRIPTION] = "SELECT num FROM subscription WHERE id = ? AND device = ? AND removed_at IS NULL",
+    [REMOVE_SUBSCRIPTION] = "UPDATE subscription SET removed_at = ? WHERE num = ?",
+};
+
+void device_sql_open(struct store *store)
+{
+    store->device_sql = sql_prepare(store->db, DEVICE_SQL, DEVICE_SQL_COUNT);
+}
+
+void device_sql_close(struct store *store)
+{
+    sql_finalize(store->device_sql, DEVICE_SQL_COUNT);
+}
+
+const char *device_state_text(enum device_state state)
+{
+    switch (state) {
+    case DEVICE_ACTIVE:
+        return "active";
+    case DEVICE_DISABLED:
+        return "disabled";
+    case DEVICE_RETIRED:
+        return "retired";
+    }
+    return "?";
+}
+
+const char *device_auth_text(enum device_auth auth)
+{
+    switch (auth) {
+    case DEVICE_AUTH_TOKEN:
+        return "token";
+    case DEVICE_AUTH_KEY:
+        return "key";
+    }
+    return "?";
+}
+
+void store_make_id(const char *prefix, char id[STORE_ID_SIZE])
+{
+    static const char ALPHABET[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 base32, lower case: 5 bits each */
+    uint8_t random[16];
+    size_t length = strlen(prefix);
+    assert(length + sizeof(random) < STORE_ID_SIZE);
+    randombytes_buf(random, sizeof(random));
+    memcpy(id, prefix, length);
+    for (size_t i = 0; i < sizeof(random); i++) {
+        id[length + i] = ALPHABET[random[i] & 31];
+    }
+    id[length + sizeof(random)] = '\0';
+}
+
+/* How many bytes the UTF-8 character at `at` has (RFC 3629); 0 when it is none, or a control character. */
+static size_t character_size(const unsigned char *at)
+{
+    if (*at < 0x80) {
+        return *at >= 0x20 && *at != 0x7f ? 1 : 0;
+    }
+    size_t size = *at >= 0xf0 ? 4 : *at >= 0xe0 ? 3 : 2;
+    if (*at < 0xc2 || *at > 0xf4) {
+        return 0;
+    }
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool too_long = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xf0 && at[1] < 0x90);
+    bool surrogate = *at == 0xed && at[1] > 0x9f;
+    bool beyond = *at == 0xf4 && at[1] > 0x8f;
+    bool c1_control = *at == 0xc2 && at[1] < 0xa0;
+    return too_long || surrogate || beyond || c1_control ? 0 : size;
+}
+
+bool store_name_valid(const char *name)
+{
+    size_t length = strnlen(name, STORE_NAME_SIZE);
+    if (length == 0 || length == STORE_NAME_SIZE) {
+        return false;
+    }
+    for (size_t at = 0; at < length;) {
+        size_t size = character_size((const unsigned char *)name + at);
+        if (size == 0) {
+            return false;
+        }
+        at += size;
+    }
+    return true;
+}
+
+bool store_find_device(struct store *store, const char *id, struct store_device_key *found)
+{
+    pthread_rwlock_rdlock(&store->directory.lock);
+    const struct device *device = directory_find_device(&store->directory, id);
+    if (device != NULL) {
+        *found = (struct store_device_key){.device = device->num, .state = device->state, .auth = device->auth};
+        memcpy(found->credential, device->credential, sizeof(found->credential));
+    }
+    pthread_rwlock_unlock(&store->directory.lock);
+    return device != NULL;
+}
+
+/* ---- create a device --------------------------------------------------------------------------------------------- */
+
+struct create_command {
+    struct waiting_command waiting; /* first */
+    struct store_device *device;
+    const uint8_t *credential;
+    int64_t num;
+};
+
+static enum cs_err create_apply(struct store *store, struct command *base)
+{
+    struct create_command *create = (struct create_command *)base;
+    struct store_device *device = create->device;
+    device->created_at_ms = store->batch.now_ms;
+    sqlite3_stmt *insert = store->device_sql[INSERT_DEVICE];
+    sql_bind(insert, "tttboi", device->id, device->name, device_auth_text(device->auth), create->credential,
+             (size_t)STORE_HASH_SIZE, device->expire_after_ms, device->created_at_ms);
+    enum cs_err err = writer_run(store, insert);
+    if (err == CS_OK) {
+        create->num = sqlite3_last_insert_rowid(store->db);
+        sql_bind(store->device_sql[INSERT_CURSOR], "i", create->num);
+        err = writer_run(store, store->device_sql[INSERT_CURSOR]);
+    }
+    return err;
+}
+
+static void create_committed(struct store *store, struct command *base)
+{
+    const struct create_command *create = (const struct create_command *)base;
+    struct device *device = cs_alloc(sizeof(*device));
+    memcpy(device->id, create->device->id, sizeof(device->id));
+    device->num = create->num;
+    device->state = DEVICE_ACTIVE;
+    device->auth = create->device->auth;
+    device->expire_after_ms = create->device->expire_after_ms;
+    memcpy(device->credential, create->credential, sizeof(device->credential));
+    directory_add_device(&store->directory, device);
+}
+
+static const struct command_kind CREATE_KIND = {"create_device", true, create_apply, create_committed, writer_wake};
+
+enum cs_err store_create_device(struct store *store, struct store_device *device, const uint8_t credential[STORE_HASH_SIZE])
+{
+    if (!store_name_valid(device->name) || device->expire_after_ms < 0) {
+        return CS_EINVAL;
+    }
+    store_make_id("dev_", device->id);
+    device->state = DEVICE_ACTIVE;
+    device->retired_at_ms = 0;
+    device->head_seq = device->sent_seq = device->acked_seq = 0;
+    device->connected = false;
+    struct create_command create = {.waiting.command.kind = &CREATE_KIND, .device = device, .credential = credential};
+    return writer_submit_and_wait(store, &create.waiting);
+}
+
+/* ---- retire a device ------------------------------------------------------------------------------------------- */
+
+struct retire_command {
+    struct waiting_command waiting; /* first */
+    const char *id;
+    struct device *device; /* NULL: it was retired before */
+    struct store_session ended;
+};
+
+static enum cs_err retire_apply(struct store *store, struct command *base)
+{
+    struct retire_command *retire = (struct retire_command *)base;
+    struct device *device = directory_find_device(&store->directory, retire->id);
+    if (device == NULL) {
+        return CS_ENOTFOUND;
+    }
+    if (device->state == DEVICE_RETIRED) {
+        return CS_OK;
+    }
+    int64_t now_ms = store->batch.now_ms;
+    writer_touch(store, device);
+    if (device->cursor.generation != 0) {
+        retire->ended = device->session;
+        cursor_end_session(&device->cursor);
+    }
+    sql_bind(store->device_sql[RETIRE_DEVICE], "ii", now_ms, device->num);
+    sql_bind(store->device_sql[END_SUBSCRIPTIONS], "ii", now_ms, device->num);
+    sql_bind(store->device_sql[EXPIRE_STORED], "ii", now_ms, device->num);
+    enum cs_err err = writer_run(store, store->device_sql[RETIRE_DEVICE]);
+    err = err != CS_OK ? err : writer_run(store, store->device_sql[END_SUBSCRIPTIONS]);
+    err = err != CS_OK ? err : writer_run(store, store->device_sql[EXPIRE_STORED]);
+    if (err == CS_OK) {
+        metrics_add(store->expired, (uint64_t)sqlite3_changes(store->db));
+        retire->device = device;
+    }
+    return err;
+}
+
+static void retire_committed(struct store *store, struct command *base)
+{
+    const struct retire_command *retire = (const struct retire_command *)base;
+    if (retire->device != NULL) {
+        directory_retire_device(&store->directory, retire->device);
+    }
+    if (retire->ended.generation != 0) {
+        store->events.ended(store->events.context, &retire->ended, "retired");
+    }
+}
+
+static const struct command_kind RETIRE_KIND = {"retire_device", true, retire_apply, retire_committed, writer_wake};
+
+enum cs_err store_retire_device(struct store *store, const char *id)
+{
+    struct retire_command retire = {.waiting.command.kind = &RETIRE_KIND, .id = id};
+    return writer_submit_and_wait(store, &retire.waiting);
+}
+
+/* ---- subscriptions --------------------------------------------------------------------------------------------- */
+
+struct subscribe_command {
+    struct waiting_command waiting; /* first */
+    struct store_subscription *subscription;
+    struct device *device;
+    int64_t num, address_num;
+};
+
+static bool is_subscribed(struct store *store, const struct device *device, const struct address *address)
+{
+    const struct address_entry *entry = directory_find_address(&store->directory, address);
+    for (size_t i = 0; entry != NULL && i < entry->count; i++) {
+        if (entry->subscribers[i].device == device) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The address's row, made when it is new. */
+static enum cs_err take_address(struct store *store, const struct address *address, int64_t *num)
+{
+    const char *chain = chain_text((enum chain)address->chain);
+    sqlite3_stmt *insert = store->device_sql[INSERT_ADDRESS], *find = store->device_sql[FIND_ADDRESS];
+    sql_bind(insert, "tb", chain, address->bytes, (size_t)address->length);
+    enum cs_err err = writer_run(store, insert);
+    if (err != CS_OK) {
+        return err;
+    }
+    sql_bind(find, "tb", chain, address->bytes, (size_t)address->length);
+    if (!sql_step(find, &err)) {
+        log_die(LOG_MODULE, "an address that was just written cannot be read: %s", sqlite3_errmsg(store->db));
+    }
+    *num = sqlite3_column_int64(find, 0);
+    sqlite3_reset(find);
+    return CS_OK;
+}
+
+static enum cs_err subscribe_apply(struct store *store, struct command *base)
+{
+    struct subscribe_command *subscribe = (struct subscribe_command *)base;
+    struct store_subscription *subscription = subscribe->subscription;
+    struct device *device = directory_find_device(&store->directory, subscription->device);
+    if (device == NULL) {
+        return CS_ENOTFOUND;
+    }
+    if (device->state == DEVICE_RETIRED) {
+        return CS_EDENIED;
+    }
+    if (is_subscribed(store, device, &subscription->address)) {
+        return CS_ECONFLICT;
+    }
+    if (device->subscriptions >= store->options.subscriptions_most) {
+        return CS_EBUSY;
+    }
+    subscribe->device = device;
+    subscription->created_at_ms = store->batch.now_ms;
+    enum cs_err err = take_address(store, &subscription->address, &subscribe->address_num);
+    if (err != CS_OK) {
+        return err;
+    }
+    uint8_t minimum[16];
+    amount_to_bytes(subscription->minimum, minimum);
+    sqlite3_stmt *insert = store->device_sql[INSERT_SUBSCRIPTION];
+    sql_bind(insert, "tiibi", subscription->id, device->num, subscribe->address_num, minimum, sizeof(minimum),
+             subscription->created_at_ms);
+    err = writer_run(store, insert);
+    subscribe->num = sqlite3_last_insert_rowid(store->db);
+    return err;
+}
+
+static void subscribe_committed(struct store *store, struct command *base)
+{
+    const struct subscribe_command *subscribe = (const struct subscribe_command *)base;
+    struct subscriber subscriber = {subscribe->device, subscribe->subscription->minimum, subscribe->num};
+    directory_add_subscription(&store->directory, &subscribe->subscription->address, subscribe->address_num, &subscriber);
+}
+
+static const struct command_kind SUBSCRIBE_KIND = {"subscribe", true, subscribe_apply, subscribe_committed, writer_wake};
+
+enum cs_err store_create_subscription(struct store *store, struct store_subscription *subscription)
+{
+    store_make_id("sub_", subscription->id);
+    struct subscribe_command subscribe = {.waiting.command.kind = &SUBSCRIBE_KIND, .subscription = subscription};
+    return writer_submit_and_wait(store, &subscribe.waiting);
+}
+
+struct unsubscribe_command {
+    struct waiting_command waiting; /* first */
+    const char *device_id, *id;
+    int64_t num;
+};
+
+static enum cs_err unsubscribe_apply(struct store *store, struct command *base)
+{
+    struct unsubscribe_command *unsubscribe = (struct unsubscribe_command *)base;
+    const struct device *device = directory_find_device(&store->directory, unsubscribe->device_id);
+    if (device == NULL) {
+        return CS_ENOTFOUND;
+    }
+    sqlite3_stmt *find = store->device_sql[FIND_SUBSCRIPTION];
+    enum cs_err err;
+    sql_bind(find, "ti", unsubscribe->id, device->num);
+    if (!sql_step(find, &err)) {
+        return err != CS_OK ? err : CS_ENOTFOUND;
+    }
+    unsubscribe->num = sqlite3_column_int64(find, 0);
+    sqlite3_reset(find);
+    sql_bind(store->device_sql[REMOVE_SUBSCRIPTION], "ii", store->batch.now_ms, unsubscribe->num);
+    return writer_run(store, store->device_sql[REMOVE_SUBSCRIPTION]);
+}
+
+static void unsubscribe_committed(struct store *store, struct command *base)
+{
+    directory_remove_subscription(&store->directory, ((const struct unsubscribe_command *)base)->num);
+}
+
+static const struct command_kind UNSUBSCRIBE_KIND = {"unsubscribe", true, unsubscribe_apply, unsubscribe_committed, writer_wake};
+
+enum cs_err store_remove_subscription(struct store *store, const char *device_id, const char *id)
+{
+    struct unsubscribe_command unsubscribe = {.waiting.command.kind = &UNSUBSCRIBE_KIND, .device_id = device_id, .id = id};
+    return writer_submit_and_wait(store, &unsubscribe.waiting);
+}

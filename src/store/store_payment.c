@@ -1,0 +1,268 @@
+/* Payments: from a source's word to rows, seqs and what the sessions are told. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "store/internal.h"
+
+#define LOG_MODULE "store"
+
+enum { FIND_PAYMENT, INSERT_PAYMENT, INSERT_PROOF, INSERT_DELIVERY, PAYMENT_SQL_COUNT };
+static const char *const PAYMENT_SQL[] = {
+    [FIND_PAYMENT] = "SELECT 1 FROM payment p INDEXED BY payment_hash JOIN address a ON a.num = p.address "
+                     "WHERE substr(p.hash, 1, 8) = ? AND p.hash = ? AND p.output = ? AND a.chain = ?",
+    [INSERT_PAYMENT] = "INSERT INTO payment (hash, output, address, asset, sender, amount, source, node_time, stored_at) "
+                       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [INSERT_PROOF] = "INSERT INTO payment_proof (payment, block) VALUES (?, ?)",
+    [INSERT_DELIVERY] = "INSERT INTO delivery (device, seq, payment, state, attempts, stored_at, sent_at) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+};
+
+void payment_sql_open(struct store *store)
+{
+    store->payment_sql = sql_prepare(store->db, PAYMENT_SQL, PAYMENT_SQL_COUNT);
+}
+
+void payment_sql_close(struct store *store)
+{
+    sql_finalize(store->payment_sql, PAYMENT_SQL_COUNT);
+}
+
+/* What one session is told of a payment, as decided inside the transaction. */
+struct post {
+    struct store_session session;
+    enum cursor_post kind;
+    uint64_t seq;
+};
+
+struct payment_command {
+    struct command command; /* first */
+    struct payment payment;
+    store_payment_done done;
+    void *context;
+    enum store_payment_outcome outcome;
+    int64_t stored_at_ms;
+    struct post one, *posts; /* `posts` is &one until there are more */
+    size_t post_count, post_capacity;
+    size_t proof_size;
+    uint8_t proof[];
+};
+
+static void add_post(struct payment_command *command, const struct post *post)
+{
+    if (command->post_count == command->post_capacity) {
+        size_t capacity = command->post_capacity * 4;
+        struct post *posts = cs_alloc(capacity * sizeof(*posts));
+        memcpy(posts, command->posts, command->post_count * sizeof(*posts));
+        if (command->posts != &command->one) {
+            free(command->posts);
+        }
+        command->posts = posts;
+        command->post_capacity = capacity;
+    }
+    command->posts[command->post_count++] = *post;
+}
+
+static enum cs_err is_known(struct store *store, const struct payment *payment, bool *known)
+{
+    sqlite3_stmt *find = store->payment_sql[FIND_PAYMENT];
+    sql_bind(find, "bbit", payment->hash, (size_t)8, payment->hash, sizeof(payment->hash), (int64_t)payment->output,
+             chain_text((enum chain)payment->to.chain));
+    enum cs_err err;
+    *known = sql_step(find, &err);
+    if (*known) {
+        sqlite3_reset(find);
+    }
+    if (err != CS_OK) {
+        log_die(LOG_MODULE, "cannot read %s: %s", store->path, sqlite3_errmsg(store->db));
+    }
+    return err;
+}
+
+static enum cs_err insert_payment(struct store *store, const struct payment_command *command, int64_t address, int64_t *num)
+{
+    const struct payment *payment = &command->payment;
+    uint8_t amount[16];
+    amount_to_bytes(payment->amount, amount);
+    sqlite3_stmt *insert = store->payment_sql[INSERT_PAYMENT];
+    sql_bind(insert, "biitbbtoi", payment->hash, sizeof(payment->hash), (int64_t)payment->output, address,
+             payment->asset[0] != '\0' ? payment->asset : NULL, payment->from.length > 0 ? payment->from.bytes : NULL,
+             (size_t)payment->from.length, amount, sizeof(amount), payment_source_text(payment->source), payment->node_time_ms,
+             store->batch.now_ms);
+    enum cs_err err = writer_run(store, insert);
+    if (err != CS_OK) {
+        return err;
+    }
+    *num = sqlite3_last_insert_rowid(store->db);
+    writer_note_payment(store, *num);
+    if (command->proof_size > 0) {
+        sqlite3_stmt *proof = store->payment_sql[INSERT_PROOF];
+        sql_bind(proof, "ib", *num, command->proof, command->proof_size);
+        err = writer_run(store, proof);
+    }
+    return err;
+}
+
+static enum cs_err deliver_to(struct store *store, struct payment_command *command, int64_t payment, struct device *device)
+{
+    uint64_t seq;
+    writer_touch(store, device);
+    enum cursor_post post = cursor_take_payment(&device->cursor, &seq);
+    bool live = post == CURSOR_POST_LIVE;
+    enum delivery_state state = live ? DELIVERY_SENT : DELIVERY_STORED;
+    int64_t now_ms = store->batch.now_ms;
+    sqlite3_stmt *insert = store->payment_sql[INSERT_DELIVERY];
+    sql_bind(insert, "iiitiio", device->num, (int64_t)seq, payment, delivery_state_text(state), (int64_t)live, now_ms,
+             live ? now_ms : 0);
+    enum cs_err err = writer_run(store, insert);
+    if (err != CS_OK) {
+        return err;
+    }
+    writer_note_delivery(store, device->num, seq, sqlite3_last_insert_rowid(store->db));
+    if (post != CURSOR_POST_NOTHING) {
+        add_post(command, &(struct post){device->session, post, seq});
+    }
+    return CS_OK;
+}
+
+static enum cs_err payment_apply(struct store *store, struct command *base)
+{
+    struct payment_command *command = (struct payment_command *)base;
+    const struct payment *payment = &command->payment;
+    /* The writer alone changes the directory, so it may look without the lock. */
+    const struct address_entry *entry = directory_find_address(&store->directory, &payment->to);
+    if (entry == NULL || entry->count == 0) {
+        command->outcome = STORE_PAYMENT_UNMATCHED;
+        return CS_OK;
+    }
+    bool known;
+    enum cs_err err = is_known(store, payment, &known);
+    if (err != CS_OK || known) {
+        command->outcome = STORE_PAYMENT_DUPLICATE;
+        return err;
+    }
+    command->outcome = STORE_PAYMENT_STORED;
+    command->stored_at_ms = store->batch.now_ms;
+    int64_t num = 0;
+    err = insert_payment(store, command, entry->num, &num);
+    for (size_t i = 0; i < entry->count && err == CS_OK; i++) {
+        const struct subscriber *subscriber = &entry->subscribers[i];
+        if (amount_compare(payment->amount, subscriber->minimum) >= 0) {
+            err = deliver_to(store, command, num, subscriber->device);
+        } else {
+            metrics_add(store->below_minimum, 1);
+        }
+    }
+    return err;
+}
+
+static void payment_committed(struct store *store, struct command *base)
+{
+    struct payment_command *command = (struct payment_command *)base;
+    struct store_delivery delivery = {
+        .state = DELIVERY_SENT, .stored_at_ms = command->stored_at_ms, .payment = command->payment};
+    for (size_t i = 0; i < command->post_count; i++) {
+        const struct post *post = &command->posts[i];
+        delivery.seq = post->seq;
+        if (post->kind == CURSOR_POST_LIVE) {
+            store->events.live(store->events.context, &post->session, &delivery);
+        } else {
+            store->events.raised(store->events.context, &post->session, post->seq);
+        }
+    }
+}
+
+static void payment_finish(struct store *store, struct command *base)
+{
+    struct payment_command *command = (struct payment_command *)base;
+    if (command->command.err == CS_OK) {
+        switch (command->outcome) {
+        case STORE_PAYMENT_STORED:
+            metrics_add(store->stored, 1);
+            break;
+        case STORE_PAYMENT_DUPLICATE:
+            metrics_add(store->duplicates, 1);
+            break;
+        case STORE_PAYMENT_UNMATCHED:
+            metrics_add(store->unmatched, 1);
+            break;
+        }
+    }
+    command->done(command->context, command->command.err, command->outcome);
+    if (command->posts != &command->one) {
+        free(command->posts);
+    }
+    free(command);
+}
+
+static const struct command_kind PAYMENT_KIND = {"payment", false, payment_apply, payment_committed, payment_finish};
+
+enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof, size_t proof_size,
+                                 store_payment_done done, void *context)
+{
+    assert(proof_size <= STORE_PROOF_MAX);
+    if (atomic_load_explicit(&store->disk_low, memory_order_relaxed)) {
+        metrics_add(store->payment_refusals, 1);
+        return CS_EFULL;
+    }
+    struct payment_command *command = cs_alloc(sizeof(*command) + proof_size);
+    command->command.kind = &PAYMENT_KIND;
+    command->payment = *payment;
+    command->done = done;
+    command->context = context;
+    command->posts = &command->one;
+    command->post_capacity = 1;
+    command->proof_size = proof_size;
+    if (proof_size > 0) {
+        memcpy(command->proof, proof, proof_size);
+    }
+    enum cs_err err = writer_submit(store, &command->command);
+    if (err != CS_OK) {
+        metrics_add(store->payment_refusals, 1);
+        free(command);
+    }
+    return err;
+}
+
+bool store_knows_address(struct store *store, const struct address *address)
+{
+    pthread_rwlock_rdlock(&store->directory.lock);
+    const struct address_entry *entry = directory_find_address(&store->directory, address);
+    bool known = entry != NULL && entry->count > 0;
+    pthread_rwlock_unlock(&store->directory.lock);
+    return known;
+}
+
+void store_read_payment(sqlite3_stmt *statement, int first, struct payment *payment)
+{
+    memset(payment, 0, sizeof(*payment));
+    uint8_t amount[16] = {0};
+    enum chain chain = CHAIN_NANO;
+    (void)sql_copy_blob(statement, first, payment->hash, sizeof(payment->hash));
+    payment->output = (uint32_t)sqlite3_column_int64(statement, first + 1);
+    (void)chain_parse((const char *)sqlite3_column_text(statement, first + 2), &chain);
+    payment->to.chain = (uint8_t)chain;
+    const struct {
+        int column;
+        struct address *address;
+    } parties[] = {{first + 3, &payment->to}, {first + 5, &payment->from}};
+    for (size_t i = 0; i < 2; i++) {
+        int size = sqlite3_column_bytes(statement, parties[i].column);
+        if (size > 0 && size <= ADDRESS_BYTES_MAX) {
+            parties[i].address->chain = (uint8_t)chain;
+            parties[i].address->length = (uint8_t)size;
+            memcpy(parties[i].address->bytes, sqlite3_column_blob(statement, parties[i].column), (size_t)size);
+        }
+    }
+    sql_copy_text(statement, first + 4, payment->asset, sizeof(payment->asset));
+    (void)sql_copy_blob(statement, first + 6, amount, sizeof(amount));
+    payment->amount = amount_from_bytes(amount);
+    const char *source = (const char *)sqlite3_column_text(statement, first + 7);
+    for (int i = SOURCE_CALLBACK; i <= SOURCE_BACKFILL; i++) {
+        if (source != NULL && strcmp(source, payment_source_text((enum payment_source)i)) == 0) {
+            payment->source = (enum payment_source)i;
+        }
+    }
+    payment->node_time_ms = sqlite3_column_int64(statement, first + 8);
+}

@@ -1,0 +1,110 @@
+/*
+ * The indexes that only searches need: filled behind the commit path, in sorted batches, in transactions of their own.
+ * Whoever reads them reads the unindexed tail of `delivery` and `payment` too (meta says where it begins).
+ */
+#include "base/clock.h"
+#include "store/internal.h"
+
+#define LOG_MODULE "store"
+
+#define FILL_ROWS     4096       /* at once: some milliseconds */
+#define FILL_EVERY_NS 1000000000 /* when fewer rows than that are waiting */
+
+enum { READ_PROGRESS, WRITE_PROGRESS, FILL_BY_DEVICE, FILL_BY_PAYMENT, FILL_BY_ADDRESS, FIND_INDEXED, FIND_TAIL, SEARCH_SQL_COUNT };
+static const char *const SEARCH_SQL[] = {
+    [READ_PROGRESS] = "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'delivery_indexed'), 0), "
+                      "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'payment_indexed'), 0), "
+                      "coalesce((SELECT max(num) FROM delivery), 0), coalesce((SELECT max(num) FROM payment), 0)",
+    [WRITE_PROGRESS] = "INSERT INTO meta (name, value) VALUES ('delivery_indexed', CAST(? AS TEXT)), "
+                       "('payment_indexed', CAST(? AS TEXT)) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    [FILL_BY_DEVICE] = "INSERT INTO delivery_by_device (device, seq, delivery) "
+                       "SELECT device, seq, num FROM delivery WHERE num > ? AND num <= ? ORDER BY device, seq",
+    [FILL_BY_PAYMENT] = "INSERT INTO delivery_by_payment (payment, delivery) "
+                        "SELECT payment, num FROM delivery WHERE num > ? AND num <= ? ORDER BY payment, num",
+    [FILL_BY_ADDRESS] = "INSERT INTO payment_by_address (address, payment) "
+                        "SELECT address, num FROM payment WHERE num > ? AND num <= ? ORDER BY address, num",
+    [FIND_INDEXED] = "SELECT delivery FROM delivery_by_device WHERE device = ? AND seq = ?",
+    [FIND_TAIL] = "SELECT num FROM delivery WHERE num > ? AND device = ? AND seq = ?",
+};
+
+void search_sql_open(struct store *store)
+{
+    store->search_sql = sql_prepare(store->db, SEARCH_SQL, SEARCH_SQL_COUNT);
+    sqlite3_stmt *read = store->search_sql[READ_PROGRESS];
+    enum cs_err err;
+    if (sql_step(read, &err)) {
+        store->delivery_indexed = sqlite3_column_int64(read, 0);
+        store->payment_indexed = sqlite3_column_int64(read, 1);
+        store->last_delivery = sqlite3_column_int64(read, 2);
+        store->last_payment = sqlite3_column_int64(read, 3);
+        sqlite3_reset(read);
+    }
+}
+
+void search_sql_close(struct store *store)
+{
+    sql_finalize(store->search_sql, SEARCH_SQL_COUNT);
+}
+
+static int64_t first_column(sqlite3_stmt *find)
+{
+    enum cs_err err;
+    int64_t num = 0;
+    if (sql_step(find, &err)) {
+        num = sqlite3_column_int64(find, 0);
+        sqlite3_reset(find);
+    }
+    return num;
+}
+
+int64_t search_find_delivery(struct store *store, int64_t device, uint64_t seq)
+{
+    sqlite3_stmt *indexed = store->search_sql[FIND_INDEXED], *tail = store->search_sql[FIND_TAIL];
+    sql_bind(indexed, "ii", device, (int64_t)seq);
+    int64_t num = first_column(indexed);
+    if (num == 0) {
+        sql_bind(tail, "iii", store->delivery_indexed, device, (int64_t)seq);
+        num = first_column(tail);
+    }
+    return num;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+bool search_fill(struct store *store)
+{
+    int64_t lag = store->last_delivery - store->delivery_indexed, payment_lag = store->last_payment - store->payment_indexed;
+    lag = lag > payment_lag ? lag : payment_lag;
+    atomic_store_explicit(&store->search_lag, lag, memory_order_relaxed);
+    uint64_t now_ns = clock_monotonic_ns();
+    if (lag == 0 || atomic_load_explicit(&store->disk_full, memory_order_relaxed) ||
+        (lag < FILL_ROWS && now_ns - store->last_fill_ns < FILL_EVERY_NS)) {
+        return false;
+    }
+    store->last_fill_ns = now_ns;
+    int64_t delivery_to = least(store->last_delivery, store->delivery_indexed + FILL_ROWS);
+    int64_t payment_to = least(store->last_payment, store->payment_indexed + FILL_ROWS);
+    writer_begin(store);
+    const struct {
+        int query;
+        int64_t from, to;
+    } fills[] = {
+        {FILL_BY_DEVICE, store->delivery_indexed, delivery_to},
+        {FILL_BY_PAYMENT, store->delivery_indexed, delivery_to},
+        {FILL_BY_ADDRESS, store->payment_indexed, payment_to},
+        {WRITE_PROGRESS, delivery_to, payment_to},
+    };
+    for (size_t i = 0; i < sizeof(fills) / sizeof(fills[0]); i++) {
+        sql_bind(store->search_sql[fills[i].query], "ii", fills[i].from, fills[i].to);
+        (void)writer_run(store, store->search_sql[fills[i].query]);
+    }
+    if (writer_commit(store) != CS_OK) {
+        return false;
+    }
+    store->delivery_indexed = delivery_to;
+    store->payment_indexed = payment_to;
+    return true;
+}
