@@ -16,7 +16,8 @@ uint64_t clock_monotonic_ns(void);
 /* RFC 3339, UTC, with milliseconds. Years 0000 to 9999; what lies outside is clamped. */
 void clock_format_ms(int64_t wall_ms, char text[CLOCK_TEXT_SIZE]);
 
-/* RFC 3339 with any offset and up to nanoseconds (cut to ms), or a plain decimal of milliseconds. 0, or -1 when it is neither. */
+/* RFC 3339 with any offset and up to nanoseconds (cut to ms), or a plain decimal of milliseconds. 0, or -1
+ * when it is neither. */
 int clock_parse_ms(const char *text, int64_t *wall_ms);
 
 #endif

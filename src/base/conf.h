@@ -21,11 +21,11 @@ enum conf_type {
 struct conf_key {
     const char *section, *name;
     enum conf_type type;
-    size_t offset, size;         /* of the member in the struct */
-    int64_t least, most;         /* CONF_NUMBER */
-    const char *const *choices;  /* CONF_CHOICE, ends with NULL */
-    const char *fallback;        /* the default, as it would be written in the file */
-    const char *help;            /* one line */
+    size_t offset, size;        /* of the member in the struct */
+    int64_t least, most;        /* CONF_NUMBER */
+    const char *const *choices; /* CONF_CHOICE, ends with NULL */
+    const char *fallback;       /* the default, as it would be written in the file */
+    const char *help;           /* one line */
 };
 
 #define CONF_ERROR_SIZE 256
@@ -34,10 +34,10 @@ struct conf_key {
 void conf_set_defaults(const struct conf_key *keys, size_t count, void *target);
 
 /* CS_EINVAL with `FILE:LINE: what is wrong and what to write` in `error`; CS_EIO when it cannot be read. */
-CS_MUST_CHECK enum cs_err conf_read_file(const char *path, const struct conf_key *keys, size_t count, void *target,
-                                         char error[CONF_ERROR_SIZE]);
-CS_MUST_CHECK enum cs_err conf_read_text(const char *text, const struct conf_key *keys, size_t count, void *target,
-                                         char error[CONF_ERROR_SIZE]);
+CS_MUST_CHECK enum cs_err conf_read_file(const char *path, const struct conf_key *keys, size_t count,
+                                         void *target, char error[CONF_ERROR_SIZE]);
+CS_MUST_CHECK enum cs_err conf_read_text(const char *text, const struct conf_key *keys, size_t count,
+                                         void *target, char error[CONF_ERROR_SIZE]);
 
 /* Prints every key with its help and its default, as a file that could be used as it is. */
 void conf_print(const struct conf_key *keys, size_t count, FILE *out);

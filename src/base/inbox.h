@@ -23,8 +23,8 @@ void inbox_close(struct inbox *inbox); /* must be empty */
 CS_MUST_CHECK enum cs_err inbox_push(struct inbox *inbox, struct inbox_node *node);
 
 /*
- * Takes up to `most` nodes, oldest first, linked by `next`. Waits up to `wait_ms` for the first (0: not at all).
- * NULL when there was none.
+ * Takes up to `most` nodes, oldest first, linked by `next`. Waits up to `wait_ms` for the first (0: not at
+ * all). NULL when there was none.
  */
 struct inbox_node *inbox_take(struct inbox *inbox, size_t most, int wait_ms);
 

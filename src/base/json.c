@@ -46,8 +46,8 @@ json_t *json_read(const char *text, size_t length, int most_depth, char error[JS
             }
         }
         int kept = (int)(near - why.text);
-        snprintf(error, JSON_ERROR_SIZE, "not well-formed JSON at line %d, column %d: %.*s", why.line, why.column, kept,
-                 why.text);
+        snprintf(error, JSON_ERROR_SIZE, "not well-formed JSON at line %d, column %d: %.*s", why.line,
+                 why.column, kept, why.text);
     }
     return value;
 }

@@ -10,8 +10,9 @@
 #define JSON_ERROR_SIZE 160
 
 /*
- * Reads one JSON object or array of at most `most_depth` levels. Repeated keys, NUL characters and trailing bytes are
- * refused. Returns an owned value, or NULL with the reason in `error`, in words fit for whoever sent it.
+ * Reads one JSON object or array of at most `most_depth` levels. Repeated keys, NUL characters and trailing
+ * bytes are refused. Returns an owned value, or NULL with the reason in `error`, in words fit for whoever
+ * sent it.
  */
 json_t *json_read(const char *text, size_t length, int most_depth, char error[JSON_ERROR_SIZE]);
 

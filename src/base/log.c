@@ -58,7 +58,8 @@ static void write_line(enum log_level level, const char *module, const char *mes
     size_t at;
     int json = line_format == LOG_FORMAT_JSON;
     if (json) {
-        at = (size_t)snprintf(line, sizeof(line), "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"message\":\"", when,
+        at = (size_t)snprintf(line, sizeof(line),
+                              "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"message\":\"", when,
                               level_text(level), module);
     } else {
         at = (size_t)snprintf(line, sizeof(line), "%s %-5s %s: ", when, level_text(level), module);

@@ -1,6 +1,7 @@
 /*
  * log: one line an event, on stderr. Any thread; a line is written with one write(2).
- * Text is `time level module message key=value…`, JSON one object a line. The only mutable global besides the signal flag.
+ * Text is `time level module message key=value…`, JSON one object a line. The only mutable global besides the
+ * signal flag.
  */
 #ifndef COINSLOT_BASE_LOG_H
 #define COINSLOT_BASE_LOG_H
@@ -11,7 +12,8 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 /* Call before other threads start. Without it: info and above, as text. */
 void log_set_up(enum log_level least, enum log_format format);
 
-__attribute__((format(printf, 3, 4))) void log_write(enum log_level level, const char *module, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void log_write(enum log_level level, const char *module,
+                                                     const char *format, ...);
 
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, LOG_MODULE, __VA_ARGS__)
 #define log_info(...)  log_write(LOG_LEVEL_INFO, LOG_MODULE, __VA_ARGS__)

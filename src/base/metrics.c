@@ -44,7 +44,8 @@ static struct metric *add(struct metrics *metrics, const char *name, const char 
     return metric;
 }
 
-metrics_count *metrics_add_counter(struct metrics *metrics, const char *name, const char *labels, const char *help)
+metrics_count *metrics_add_counter(struct metrics *metrics, const char *name, const char *labels,
+                                   const char *help)
 {
     return &add(metrics, name, labels, help)->count;
 }

@@ -16,10 +16,12 @@ struct metrics *metrics_open(void);
 void metrics_close(struct metrics *metrics);
 
 /*
- * A counter that only grows. `name` ends in _total; `labels` is `kind="x"` or "" ; `help` is said once a name, so
- * counters of one name are registered one after the other. The strings are borrowed for good. Lives as long as `metrics`.
+ * A counter that only grows. `name` ends in _total; `labels` is `kind="x"` or "" ; `help` is said once a
+ * name, so counters of one name are registered one after the other. The strings are borrowed for good. Lives
+ * as long as `metrics`.
  */
-metrics_count *metrics_add_counter(struct metrics *metrics, const char *name, const char *labels, const char *help);
+metrics_count *metrics_add_counter(struct metrics *metrics, const char *name, const char *labels,
+                                   const char *help);
 
 /* A number that is asked for when it is printed; `read` runs on the printing thread. */
 void metrics_add_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,

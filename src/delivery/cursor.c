@@ -89,4 +89,3 @@ enum cs_err cursor_ack(struct cursor *cursor, uint64_t seq, bool *moved)
     check(cursor);
     return CS_OK;
 }
-

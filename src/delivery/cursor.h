@@ -3,8 +3,8 @@
  *
  *   1 … acked … sent … head        acked <= sent <= head, always
  *
- * The writer alone moves it, inside its transactions; it decides which payment may go out live and which seqs a page may read.
- * Its counterpart in the push loop is outbox.h. Pure: no I/O, no clock, no lock.
+ * The writer alone moves it, inside its transactions; it decides which payment may go out live and which seqs
+ * a page may read. Its counterpart in the push loop is outbox.h. Pure: no I/O, no clock, no lock.
  */
 #ifndef COINSLOT_DELIVERY_CURSOR_H
 #define COINSLOT_DELIVERY_CURSOR_H
@@ -37,17 +37,20 @@ enum cursor_post cursor_take_payment(struct cursor *cursor, uint64_t *seq);
 
 /*
  * A session begins and fences the one before; `resume` is the last seq that the device has persisted.
- * CS_ECONFLICT when it is above the highest seq ever sent: then nothing has changed. On CS_OK acked has taken resume in.
+ * CS_ECONFLICT when it is above the highest seq ever sent: then nothing has changed. On CS_OK acked has taken
+ * resume in.
  */
-CS_MUST_CHECK enum cs_err cursor_begin_session(struct cursor *cursor, uint64_t generation, uint64_t resume, uint32_t window);
+CS_MUST_CHECK enum cs_err cursor_begin_session(struct cursor *cursor, uint64_t generation, uint64_t resume,
+                                               uint32_t window);
 
 /* False when `generation` is not the live one (0 never is): whatever comes from it is to be ignored. */
 bool cursor_is_live(const struct cursor *cursor, uint64_t generation);
 void cursor_end_session(struct cursor *cursor);
 
 /*
- * The session asks for at most `most` seqs from `from` on. `*to` is the last one it may read, below `from` when there is none;
- * `*mark_from` is the first that this session has not been given before, so that an attempt is counted once a session.
+ * The session asks for at most `most` seqs from `from` on. `*to` is the last one it may read, below `from`
+ * when there is none; `*mark_from` is the first that this session has not been given before, so that an
+ * attempt is counted once a session.
  */
 void cursor_mark_page(struct cursor *cursor, uint64_t from, uint32_t most, uint64_t *mark_from, uint64_t *to);
 
