@@ -41,7 +41,9 @@ FORBIDDEN = [
     ("src/payment/", r"\b(?:malloc|calloc|realloc|free|strdup|cs_alloc|cs_realloc|cs_strdup)\s*\(",
      "payment/ is compiled into firmware and has no heap; let the caller pass the memory"),
     ("src/", r"\b__int128\b", "32-bit targets have no __int128; use struct amount or two uint64_t"),
-    ("src/", r"\b(?:strcpy|strcat|sprintf|gets|strtok)\s*\(", "it does not know the size of its target; use snprintf or memcpy"),
+    ("src/", r"\b(?:strcpy|strcat|sprintf|gets)\s*\(", "it does not know the size of its target; use snprintf or memcpy"),
+    ("src/", r"\b(?:strtok|localtime|gmtime|ctime|asctime|rand|setenv|putenv|setlocale)\s*\(",
+     "it is not thread-safe; use its _r form, or libsodium's randombytes for rand"),
     ("src/", r"\bNDEBUG\b", "asserts stay on in release; remove it"),
 ]
 
