@@ -1,6 +1,7 @@
 /*
  * address: whom a payment is for.
- * A value type: any thread, no heap. The text form belongs to the chain; two spellings of one account are one address.
+ * A value type: any thread, no heap. The text form belongs to the chain; two spellings of one account are one
+ * address.
  */
 #ifndef COINSLOT_PAYMENT_ADDRESS_H
 #define COINSLOT_PAYMENT_ADDRESS_H
@@ -16,8 +17,8 @@ enum chain { CHAIN_NANO = 1 };
 #define ADDRESS_BYTES_MAX 33 /* a witness version and a 32-byte program; Nano needs 32 */
 
 struct address {
-    uint8_t chain;  /* enum chain */
-    uint8_t length; /* of bytes: 32 on Nano, the account's public key */
+    uint8_t chain;                    /* enum chain */
+    uint8_t length;                   /* of bytes: 32 on Nano, the account's public key */
     uint8_t bytes[ADDRESS_BYTES_MAX]; /* zero beyond length, so that addresses compare with memcmp */
 };
 

@@ -34,18 +34,21 @@ enum notice_verdict {
 const char *notice_verdict_text(enum notice_verdict verdict); /* "valid", "malformed", "contradiction", … */
 
 /*
- * Reads a callback's object ({account, hash, block, amount, is_send, subtype}; `block` an escaped string or an object), and checks
- * all that costs little: form, hash, and everything in which the parts can contradict each other:
- * account against block.account, subtype against is_send and against the block's type, an amount of zero in a send, balance + amount
- * beyond 2^128 - 1, a send without a previous block.
- * `error` gets what was wrong and what was expected.
+ * Reads a callback's object ({account, hash, block, amount, is_send, subtype}; `block` an escaped string, or
+ * an object that may hold the subtype), and checks all that costs little: form, hash, and everything in which
+ * the parts can contradict each other: account against block.account, link against link_as_account, subtype
+ * against is_send, the block's type and its link; an amount of zero in a send, balance + amount beyond 2^128
+ * - 1, a send without a previous block. `error` gets what was wrong and what was expected; "" when valid.
  */
 enum notice_verdict notice_read(const json_t *object, struct notice *notice, char error[NOTICE_ERROR_SIZE]);
 
-/* The dear part: the signature, by the account's key (an epoch block is signed by another key and pays nobody: not asked). */
+/*
+ * The dear part: a send's signature, by the account's key. Other blocks pay nobody and are valid unasked (an
+ * epoch block is signed by another key).
+ */
 enum notice_verdict notice_check_signature(const struct notice *notice, char error[NOTICE_ERROR_SIZE]);
 
-/* Only of a send: whom it pays what. source and node_time_ms are the caller's. */
+/* Only of a send: who pays whom how much. Every field but source and node_time_ms, which are the caller's. */
 void notice_to_payment(const struct notice *notice, struct payment *payment);
 
 #endif
