@@ -1,0 +1,282 @@
+#include "http/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "http/listen.h"
+#include "http/request.h"
+
+#define LOG_MODULE "http"
+
+/* A request line with its headers has to fit, or is answered 431; MHD parses in place, so this is also what a
+ * connection costs. */
+#define CONNECTION_MEMORY_BYTES (16u << 10)
+
+#define ANSWERS_WAIT_MS 10000 /* how long http_close waits for deferred answers … */
+#define SENDING_WAIT_MS 2000  /* … and for clients that are slow to take theirs */
+
+/* ---- what MHD calls, on the pool's threads
+ * --------------------------------------------------------------------- */
+
+static enum MHD_Result on_accept(void *context, const struct sockaddr *address, socklen_t size)
+{
+    struct http *http = context;
+    (void)size;
+    switch (peers_judge(http->peers, address)) {
+    case PEERS_WELCOME:
+        return MHD_YES;
+    case PEERS_TOO_MANY:
+        metrics_add(http->refused_total, 1);
+        break;
+    case PEERS_TOO_MANY_PER_IP:
+        metrics_add(http->refused_per_ip, 1);
+        break;
+    }
+    return MHD_NO;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *http = context;
+    switch (code) {
+    case MHD_CONNECTION_NOTIFY_STARTED:
+        *socket_context =
+            peers_enter(http->peers,
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        break;
+    case MHD_CONNECTION_NOTIFY_CLOSED:
+        peers_leave(http->peers, *socket_context);
+        break;
+    }
+}
+
+/* The one place where the target is still as it was sent. What is returned becomes the request's context. */
+static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
+{
+    return request_open(context, connection, target);
+}
+
+static enum MHD_Result queue(struct http_request *request)
+{
+    assert(request->response != NULL);
+    enum MHD_Result result = MHD_queue_response(request->connection, request->status, request->response);
+    MHD_destroy_response(request->response);
+    request->response = NULL;
+    request->stage = REQUEST_QUEUED;
+    return result;
+}
+
+static enum MHD_Result handle(struct http_request *request)
+{
+    struct http *http = request->http;
+    atomic_fetch_add(&http->busy, 1);
+    request->counted = true;
+    if (request->response == NULL && atomic_load(&http->closing)) {
+        http_answer_problem(request, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", NULL, "try again in a moment",
+                            "the relay is shutting down");
+    }
+    if (request->response == NULL) {
+        request->match.route->handler(request->match.context, request);
+        if (request->deferred) {
+            return MHD_YES; /* somebody else's now, until the answer resumes the connection */
+        }
+    }
+    return queue(request);
+}
+
+/* MHD calls this once with the headers, for each part of the body, once with all received, and once after a
+ * resume. */
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data, size_t *size,
+                                  void **request_context)
+{
+    struct http_request *request = *request_context;
+    (void)context, (void)connection, (void)url, (void)version;
+    switch (request->stage) {
+    case REQUEST_FRESH:
+        return request_begin(request, method) ? queue(request) : MHD_YES;
+    case REQUEST_RECEIVING:
+        if (*size > 0) {
+            bool bounded = request_receive(request, data, *size);
+            *size = 0;
+            return bounded ? MHD_YES : MHD_NO;
+        }
+        return request->deferred ? queue(request) : handle(request);
+    case REQUEST_QUEUED:
+        return MHD_YES;
+    }
+    return MHD_NO;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct http *http = context;
+    struct http_request *request = *request_context;
+    (void)connection, (void)code;
+    if (request != NULL) {
+        bool counted = request->counted;
+        *request_context = NULL;
+        request_close(request);
+        if (counted) {
+            atomic_fetch_sub(&http->busy, 1);
+        }
+    }
+}
+
+/* What MHD has to say is about clients that misbehave: anybody could fill the log with it. */
+__attribute__((format(printf, 2, 0))) static void on_message(void *context, const char *format,
+                                                             va_list arguments)
+{
+    char message[256];
+    (void)context;
+    vsnprintf(message, sizeof(message), format, arguments);
+    message[strcspn(message, "\n")] = '\0';
+    log_debug("%s", message);
+}
+
+__attribute__((noreturn)) static void on_panic(void *context, const char *file, unsigned line,
+                                               const char *reason)
+{
+    (void)context;
+    log_die(LOG_MODULE, "libmicrohttpd gave up at %s:%u: %s", file, line,
+            reason != NULL ? reason : "no reason given");
+}
+
+/* ---- life
+ * ------------------------------------------------------------------------------------------------------ */
+
+static int64_t count_connections(void *context)
+{
+    return (int64_t)peers_count(((struct http *)context)->peers);
+}
+
+static void add_metrics(struct http *http)
+{
+    static const char *const classes[6] = {
+        NULL, NULL, "status=\"2xx\"", "status=\"3xx\"", "status=\"4xx\"", "status=\"5xx\"",
+    };
+    struct metrics *metrics = http->options.metrics;
+    for (size_t i = 2; i < 6; i++) {
+        http->answered[i] = metrics_add_counter(metrics, "coinslot_http_requests_total", classes[i],
+                                                "HTTP requests answered, by class of status.");
+    }
+    static const char refused[] = "coinslot_http_connections_refused_total";
+    static const char help[] = "HTTP connections closed at once because there were too many.";
+    http->refused_total = metrics_add_counter(metrics, refused, "limit=\"total\"", help);
+    http->refused_per_ip = metrics_add_counter(metrics, refused, "limit=\"per_ip\"", help);
+    metrics_add_gauge(metrics, "coinslot_http_connections", "", "HTTP connections now open.",
+                      count_connections, http);
+}
+
+struct http *http_open(const struct http_options *options)
+{
+    assert(options->threads > 0 && options->connections_most > 0);
+    struct http *http = cs_alloc(sizeof(*http));
+    http->options = *options;
+    http->options.host = cs_strdup(options->host);
+    http->quiesced_socket = -1;
+    http->router = router_open();
+    http->peers = peers_open(options->connections_most, options->connections_per_ip_most);
+    add_metrics(http);
+    return http;
+}
+
+void http_add_routes(struct http *http, const struct http_route *routes, size_t count, void *context)
+{
+    assert(http->daemon == NULL);
+    router_add(http->router, routes, count, context);
+}
+
+enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
+{
+    int listening;
+    http->port = http->options.port;
+    if (listen_open(http->options.host, &http->port, &listening, error) != CS_OK) {
+        return CS_EIO;
+    }
+    MHD_set_panic_func(on_panic, NULL);
+    /* MHD deals its limit out among the threads and lets connections wait beyond it; ours (on_accept) is for
+     * all and refuses. */
+    unsigned most = (http->options.connections_most + http->options.threads) * http->options.threads;
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_message, NULL},
+        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, http},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, http},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, http},
+        {MHD_OPTION_LISTEN_SOCKET, listening, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)most, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)http->options.idle_timeout_s, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, NULL},
+        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+        {http->options.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
+         (intptr_t)http->options.threads, NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    http->daemon = MHD_start_daemon(
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
+        on_accept, http, on_request, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    if (http->daemon == NULL) {
+        snprintf(error, HTTP_ERROR_SIZE,
+                 "http: cannot start its threads: %s; allow more threads or open files", strerror(errno));
+        return CS_EIO;
+    }
+    return CS_OK;
+}
+
+uint16_t http_port(const struct http *http)
+{
+    return http->port;
+}
+
+/*
+ * The socket stays open until the threads are gone, for one of them may just be about to accept from its
+ * number; shut down, it refuses whoever knocks.
+ */
+void http_quiesce(struct http *http)
+{
+    if (http->daemon == NULL || atomic_exchange(&http->quiesced, true)) {
+        return;
+    }
+    http->quiesced_socket = MHD_quiesce_daemon(http->daemon);
+    if (http->quiesced_socket < 0) {
+        log_die(LOG_MODULE, "cannot stop listening: libmicrohttpd does not give the socket back");
+    }
+    shutdown(http->quiesced_socket, SHUT_RDWR);
+}
+
+static void wait_for_answers(struct http *http)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int waited_ms = 0; waited_ms < ANSWERS_WAIT_MS; waited_ms++) {
+        bool sent = atomic_load(&http->busy) == 0 || waited_ms >= SENDING_WAIT_MS;
+        if (sent && atomic_load(&http->deferred) == 0) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    assert(atomic_load(&http->deferred) == 0); /* who deferred it has forgotten to answer */
+}
+
+void http_close(struct http *http)
+{
+    if (http->daemon != NULL) {
+        http_quiesce(http);
+        atomic_store(&http->closing, true);
+        wait_for_answers(http);
+        MHD_stop_daemon(http->daemon);
+        close(http->quiesced_socket);
+    }
+    router_close(http->router);
+    peers_close(http->peers);
+    free((void *)(uintptr_t)http->options.host);
+    free(http);
+}
