@@ -53,6 +53,8 @@ const char *http_request_method(const struct http_request *request);
 const char *http_request_path(const struct http_request *request);
 const char *http_request_param(const struct http_request *request, const char *name);  /* a {segment}; never NULL for one that is in the route */
 const char *http_request_query(const struct http_request *request, const char *name);  /* decoded; NULL when missing */
+/* True when each query parameter's name is among `names` (ends with NULL) and comes once; else *odd is the one that is not. */
+bool http_request_query_only(const struct http_request *request, const char *const *names, const char **odd);
 const char *http_request_header(const struct http_request *request, const char *name); /* NULL when missing */
 const char *http_request_body(const struct http_request *request, size_t *size);       /* never NULL; NUL-terminated */
 bool http_request_from_loopback(const struct http_request *request);
