@@ -1,6 +1,7 @@
 /*
  * admin: the REST API under /api/v1, /healthz, /readyz and /metrics.
- * Handlers run on http's threads; changes wait for their commit. Who may do what stands in one route table (admin.c).
+ * Handlers run on http's threads; changes wait for their commit. Who may do what stands in one route table
+ * (admin.c).
  */
 #ifndef COINSLOT_ADMIN_ADMIN_H
 #define COINSLOT_ADMIN_ADMIN_H
@@ -11,7 +12,8 @@
 
 struct admin;
 
-/* One line of /readyz. `check` runs on http's threads and returns NULL when all is well, else why not, in words. */
+/* One line of /readyz. `check` runs on http's threads and returns NULL when all is well, else why not, in
+ * words. */
 struct admin_check {
     const char *name;
     const char *(*check)(void *context);
