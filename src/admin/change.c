@@ -62,6 +62,10 @@ bool change_create_subscription(struct store *store, const char *device_id, json
                     "the device is retired");
         return false;
     case CS_EINVAL:
+        problem_set(problem, 409, "too_many_subscriptions", NULL,
+                    "DELETE what is no longer needed, or register another device",
+                    "the device has as many subscriptions as one may have");
+        return false;
     case CS_EBUSY:
     case CS_EFULL:
     case CS_ECLOSED:

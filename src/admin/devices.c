@@ -19,7 +19,6 @@ void devices_create(struct admin *admin, struct http_request *request)
         char location[64];
         snprintf(location, sizeof location, "/api/v1/devices/%s", json_text(result, "id"));
         http_request_add_header(request, "Location", location);
-        http_request_add_header(request, "Cache-Control", "no-store");
         http_answer_json(request, 201, result);
     } else {
         problem_answer(request, &problem);

@@ -13,7 +13,6 @@ void tokens_create(struct admin *admin, struct http_request *request)
     json_t *result;
     struct problem problem;
     if (change_create_api_token(admin->store, body, &result, &problem)) {
-        http_request_add_header(request, "Cache-Control", "no-store");
         http_answer_json(request, 201, result);
     } else {
         problem_answer(request, &problem);
