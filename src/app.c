@@ -1,0 +1,366 @@
+#include "app.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/control.h"
+#include "config.h"
+#include "http/http.h"
+#include "node/callback.h"
+#include "push/push.h"
+#include "store/store.h"
+
+#define LOG_MODULE "app"
+
+#define WAL_MOST_BYTES (64 << 20)
+#define READERS_MORE   2 /* connections for the store besides one for each HTTP thread */
+#define ERROR_SIZE     512
+
+static const char CONFIRM_WARNING[] = "confirm = source: whoever can call the callback is believed that a block is confirmed and its amount right";
+
+/* Everything that `serve` opens, in the order in which it does. */
+struct app {
+    struct config config;
+    struct config_address http_address, ws_address;
+    struct metrics *metrics;
+    struct store *store;
+    struct http *http;
+    struct push *push;
+    struct callback *callback;
+    struct admin *admin;
+    struct control *control;
+    struct admin_check check;
+    const char *warnings[1];
+};
+
+/* ---- the command line -------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 1, 2))) static int usage_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "coinslot serve: ");
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\n");
+    return 2;
+}
+
+static void print_help(void)
+{
+    printf("usage: coinslot serve [--config FILE] [--data DIR] [--http ADDR:PORT] [--ws ADDR:PORT] [--log-format text|json]\n\n"
+           "Runs the relay. Once both ports accept, it prints one line of JSON: {\"ready\":true,\"http\":…,\"ws\":…}.\n"
+           "Port 0 picks a free one. SIGTERM or SIGINT stops it. `coinslot config` prints the config file with all its defaults.\n");
+}
+
+struct arguments {
+    const char *config, *data, *http, *ws, *log_format;
+    bool help;
+};
+
+/* 0, or the exit code. */
+static int read_arguments(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct option OPTIONS[] = {
+        {"config", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
+        {"http", required_argument, NULL, 'h'},   {"ws", required_argument, NULL, 'w'},
+        {"log-format", required_argument, NULL, 'l'}, {"help", no_argument, NULL, '?' + 256},
+        {NULL, 0, NULL, 0},
+    };
+    opterr = 0;
+    optind = 1;
+    for (int option; (option = getopt_long(argc, argv, ":", OPTIONS, NULL)) != -1;) {
+        switch (option) {
+        case 'c':
+            arguments->config = optarg;
+            break;
+        case 'd':
+            arguments->data = optarg;
+            break;
+        case 'h':
+            arguments->http = optarg;
+            break;
+        case 'w':
+            arguments->ws = optarg;
+            break;
+        case 'l':
+            arguments->log_format = optarg;
+            break;
+        case '?' + 256:
+            arguments->help = true;
+            break;
+        case ':':
+            return usage_error("%s needs a value; see coinslot serve --help", argv[optind - 1]);
+        default:
+            return usage_error("unknown option %s; see coinslot serve --help", argv[optind - 1]);
+        }
+    }
+    if (optind < argc) {
+        return usage_error("unexpected argument %s; see coinslot serve --help", argv[optind]);
+    }
+    return 0;
+}
+
+static bool override_text(const char *from, char to[CONFIG_TEXT_SIZE])
+{
+    if (from == NULL) {
+        return true;
+    }
+    if (strlen(from) >= CONFIG_TEXT_SIZE) {
+        return false;
+    }
+    memcpy(to, from, strlen(from) + 1);
+    return true;
+}
+
+/* The file first, then the command line over it. */
+static int read_config(const struct arguments *arguments, struct app *app)
+{
+    struct config *config = &app->config;
+    char error[CONF_ERROR_SIZE];
+    conf_set_defaults(CONFIG_KEYS, CONFIG_KEY_COUNT, config);
+    if (arguments->config != NULL &&
+        conf_read_file(arguments->config, CONFIG_KEYS, CONFIG_KEY_COUNT, config, error) != CS_OK) {
+        return usage_error("%s", error);
+    }
+    if (!override_text(arguments->data, config->store_data) || !override_text(arguments->http, config->http_listen) ||
+        !override_text(arguments->ws, config->ws_listen)) {
+        return usage_error("%s", "an option's value is longer than 255 bytes");
+    }
+    if (arguments->log_format != NULL) {
+        bool json = strcmp(arguments->log_format, "json") == 0;
+        if (!json && strcmp(arguments->log_format, "text") != 0) {
+            return usage_error("--log-format is text or json, not %s", arguments->log_format);
+        }
+        config->log_format = json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
+    }
+    if (!config_parse_address(config->http_listen, &app->http_address)) {
+        return usage_error("[http] listen is ADDR:PORT, such as 127.0.0.1:7090 or [::1]:7090, not %s", config->http_listen);
+    }
+    if (!config_parse_address(config->ws_listen, &app->ws_address)) {
+        return usage_error("[ws] listen is ADDR:PORT, such as 127.0.0.1:7091 or [::1]:7091, not %s", config->ws_listen);
+    }
+    if (config->callback_confirm != CONFIRM_SOURCE) {
+        return usage_error("%s", "this version cannot ask a node yet whether a block is confirmed: write confirm = source under [callback] in the "
+                                 "config file (--config) if nobody but your own node can call the callback; it is then believed");
+    }
+    return 0;
+}
+
+/* ---- opening, in the order of need --------------------------------------------------------------------------------- */
+
+static enum cs_err open_store(struct app *app, char error[ERROR_SIZE])
+{
+    const struct config *config = &app->config;
+    const struct store_options options = {
+        .dir = config->store_data,
+        .inbox_capacity = (uint32_t)config->store_inbox,
+        .batch_most = (uint32_t)config->store_batch,
+        .window = (uint32_t)config->limit_window,
+        .page_size = (uint32_t)config->limit_page,
+        .readers = (uint32_t)config->http_threads + READERS_MORE,
+        .subscriptions_most = (uint32_t)config->limit_subscriptions_per_device,
+        .min_free_bytes = config->store_min_free_mb << 20,
+        .wal_most_bytes = WAL_MOST_BYTES,
+        .synchronous = "FULL",
+        .metrics = app->metrics,
+    };
+    return store_open(&options, &app->store, error);
+}
+
+static void open_http(struct app *app)
+{
+    const struct config *config = &app->config;
+    const struct http_options options = {
+        .host = app->http_address.host,
+        .port = app->http_address.port,
+        .threads = (uint32_t)config->http_threads,
+        .connections_most = (uint32_t)config->limit_http_connections,
+        .connections_per_ip_most = (uint32_t)config->limit_http_connections_per_ip,
+        .idle_timeout_s = (uint32_t)config->http_idle_timeout_s,
+        .metrics = app->metrics,
+    };
+    app->http = http_open(&options);
+}
+
+static void open_push(struct app *app)
+{
+    const struct config *config = &app->config;
+    const struct push_options options = {
+        .host = app->ws_address.host,
+        .port = app->ws_address.port,
+        .sessions_most = (uint32_t)config->limit_sessions,
+        .sessions_per_ip_most = (uint32_t)config->limit_sessions_per_ip,
+        .frame_most = (uint32_t)config->limit_frame_bytes,
+        .hello_timeout_s = (uint32_t)config->limit_hello_timeout_s,
+        .ping_interval_s = (uint32_t)config->limit_ping_interval_s,
+        .ping_timeout_s = (uint32_t)config->limit_ping_timeout_s,
+        .page_size = (uint32_t)config->limit_page,
+        .allow_plain_tokens = config->ws_allow_plain_tokens,
+        .metrics = app->metrics,
+    };
+    app->push = push_open(&options, app->store);
+}
+
+static const char *check_store(void *context)
+{
+    return store_refusal(((struct app *)context)->store);
+}
+
+static void open_routes(struct app *app)
+{
+    const struct callback_options callback = {
+        .secret = app->config.callback_secret,
+        .signature = (enum callback_signature)app->config.verify_signature,
+        .metrics = app->metrics,
+    };
+    app->check = (struct admin_check){"store", check_store, app};
+    app->warnings[0] = CONFIRM_WARNING;
+    const struct admin_options admin = {
+        .checks = &app->check,
+        .check_count = 1,
+        .warnings = app->warnings,
+        .warning_count = 1,
+        .metrics = app->metrics,
+    };
+    app->callback = callback_open(&callback, app->store, app->http);
+    app->admin = admin_open(&admin, app->store, app->http);
+}
+
+static const char *brackets(const char *host, const char *bracket)
+{
+    return strchr(host, ':') != NULL ? bracket : "";
+}
+
+static void print_ready(const struct app *app)
+{
+    const char *http = app->http_address.host, *ws = app->ws_address.host;
+    printf("{\"ready\":true,\"http\":\"%s%s%s:%u\",\"ws\":\"%s%s%s:%u\"}\n", brackets(http, "["), http, brackets(http, "]"),
+           http_port(app->http), brackets(ws, "["), ws, brackets(ws, "]"), push_port(app->push));
+    fflush(stdout);
+}
+
+/* Sessions need the store, the callback needs both: what is reached from outside begins last. */
+static enum cs_err start(struct app *app, char error[ERROR_SIZE])
+{
+    const struct store_events events = {
+        .context = app->push,
+        .live = push_post_live,
+        .raised = push_post_raised,
+        .ended = push_post_ended,
+        .page = push_post_page,
+    };
+    store_start(app->store, &events);
+    enum cs_err err = control_open(app->config.store_data, &app->control, error);
+    err = err != CS_OK ? err : push_start(app->push, error);
+    err = err != CS_OK ? err : http_start(app->http, error);
+    return err;
+}
+
+/* In reverse: nothing new comes in, sessions end, what was accepted is committed and answered. */
+static void stop(struct app *app)
+{
+    http_quiesce(app->http);
+    push_stop(app->push);
+    store_stop(app->store);
+    http_close(app->http);
+    admin_close(app->admin);
+    callback_close(app->callback);
+    push_close(app->push);
+    if (app->control != NULL) {
+        control_close(app->control);
+    }
+    store_close(app->store);
+    metrics_close(app->metrics);
+}
+
+/* Until a signal says stop. */
+static void wait_for_signal(const struct app *app, int signals)
+{
+    for (;;) {
+        struct pollfd polled[] = {{.fd = signals, .events = POLLIN}, {.fd = control_fd(app->control), .events = POLLIN}};
+        if (poll(polled, 2, -1) < 0 && errno != EINTR) {
+            log_die(LOG_MODULE, "cannot wait for signals: %s", strerror(errno));
+        }
+        if (polled[0].revents != 0) {
+            struct signalfd_siginfo signal;
+            if (read(signals, &signal, sizeof(signal)) == (ssize_t)sizeof(signal)) {
+                log_info("stopping, after %s", signal.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+                return;
+            }
+        }
+        if (polled[1].revents != 0) {
+            control_serve_one(app->control, app->store);
+        }
+    }
+}
+
+/* Blocked before the first thread starts, so that all inherit it and only main hears them. */
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static int serve(struct app *app)
+{
+    char error[ERROR_SIZE] = "";
+    log_set_up((enum log_level)app->config.log_level, (enum log_format)app->config.log_format);
+    int signals = open_signals();
+    app->metrics = metrics_open();
+    if (open_store(app, error) != CS_OK) {
+        fprintf(stderr, "coinslot serve: %s\n", error);
+        metrics_close(app->metrics);
+        return 1;
+    }
+    open_http(app);
+    open_push(app);
+    open_routes(app);
+    log_warn("%s", CONFIRM_WARNING);
+    enum cs_err err = start(app, error);
+    if (err == CS_OK) {
+        print_ready(app);
+        wait_for_signal(app, signals);
+    } else {
+        fprintf(stderr, "coinslot serve: %s\n", error);
+    }
+    stop(app);
+    close(signals);
+    return err == CS_OK ? 0 : 1;
+}
+
+int app_serve(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    struct app *app = cs_alloc(sizeof(*app));
+    int code = read_arguments(argc, argv, &arguments);
+    if (code == 0 && arguments.help) {
+        print_help();
+    } else if (code == 0) {
+        code = read_config(&arguments, app);
+        code = code != 0 ? code : serve(app);
+    }
+    free(app);
+    return code;
+}
+
+int app_config(int argc, char **argv)
+{
+    return cli_config(CONFIG_KEYS, CONFIG_KEY_COUNT, argc, argv);
+}

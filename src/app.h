@@ -1,0 +1,22 @@
+/*
+ * app: `coinslot serve`, the relay.
+ *
+ * The threads, all of them:
+ *
+ *   main        signals, start, stop; the control socket                                app.c
+ *   writer      owns the read-write SQLite connection                                   store/writer.c
+ *   checkpoint  PASSIVE passes over the WAL; looks at the disk's free space             store/checkpoint.c
+ *   replay      reads the pages of sessions that have something to catch up with        store/replay.c
+ *   push        the WebSocket server: libwebsockets on our libuv loop                   push/push.c
+ *   http        libmicrohttpd's pool: callback and admin API                            http/http.c
+ *
+ * They share the store's inbox, its directory under a read lock, and each one's mailbox; nothing else.
+ */
+#ifndef COINSLOT_APP_H
+#define COINSLOT_APP_H
+
+/* Returns the exit code: 0 after SIGTERM or SIGINT, 1 when it could not start, 2 for a wrong command line or config. */
+int app_serve(int argc, char **argv);
+int app_config(int argc, char **argv);
+
+#endif

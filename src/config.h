@@ -1,0 +1,47 @@
+/*
+ * config: what `serve` can be told, with its defaults; one table for the file, for `coinslot config` and for docs.
+ * Read once, at start, on the main thread; constant afterwards.
+ */
+#ifndef COINSLOT_CONFIG_H
+#define COINSLOT_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/conf.h"
+
+#define CONFIG_TEXT_SIZE 256
+
+enum config_confirm { CONFIRM_NODE, CONFIRM_SOURCE };
+
+struct config {
+    char http_listen[CONFIG_TEXT_SIZE];
+    int64_t http_threads, http_idle_timeout_s;
+    char ws_listen[CONFIG_TEXT_SIZE];
+    bool ws_allow_plain_tokens;
+    int callback_confirm; /* enum config_confirm */
+    char callback_secret[CONFIG_TEXT_SIZE];
+    int verify_signature; /* enum callback_signature */
+    char store_data[CONFIG_TEXT_SIZE];
+    int64_t store_min_free_mb, store_inbox, store_batch;
+    int legacy;
+    int64_t limit_http_connections, limit_http_connections_per_ip;
+    int64_t limit_sessions, limit_sessions_per_ip, limit_frame_bytes, limit_hello_timeout_s;
+    int64_t limit_ping_interval_s, limit_ping_timeout_s;
+    int64_t limit_window, limit_page, limit_subscriptions_per_device;
+    int log_level;  /* enum log_level */
+    int log_format; /* enum log_format */
+};
+
+extern const struct conf_key CONFIG_KEYS[];
+extern const size_t CONFIG_KEY_COUNT;
+
+struct config_address {
+    char host[CONFIG_TEXT_SIZE];
+    uint16_t port;
+};
+
+/* "127.0.0.1:7090", "[::1]:0", "localhost:7090". False when it is none of these. */
+bool config_parse_address(const char *text, struct config_address *address);
+
+#endif
