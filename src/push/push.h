@@ -1,11 +1,12 @@
 /*
  * push: the WebSocket server, and the sessions of devices.
  *
- * Owns the push thread (libwebsockets on our own libuv loop), the listening socket and every session. It never touches SQLite: it asks
- * the store through store_submit_…, and is told through the push_post_… calls, which app.c hands to the store as its events.
- * Nothing survives a crash: a session is begun anew.
+ * Owns the push thread (libwebsockets on our own libuv loop), the listening socket and every session. It
+ * never touches SQLite: it asks the store through store_submit_…, and is told through the push_post_… calls,
+ * which app.c hands to the store as its events. Nothing survives a crash: a session is begun anew.
  *
- * push_post_… : any thread; they copy, and never block (push_post_page may, while too many pages wait to be sent).
+ * push_post_… : any thread; they copy, and never block (push_post_page may, while too many pages wait to be
+ * sent).
  */
 #ifndef COINSLOT_PUSH_PUSH_H
 #define COINSLOT_PUSH_PUSH_H
@@ -35,14 +36,15 @@ struct push *push_open(const struct push_options *options, struct store *store);
 /* Starts the thread and listens. CS_EIO: the address is taken or not ours; `error` says which. */
 CS_MUST_CHECK enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE]);
 uint16_t push_port(const struct push *push);
-/* Stops listening and closes every session with 1001; returns when they are closed, or after 3 s. The store still runs. */
+/* Stops listening and closes every session with 1001; returns when they are closed, or after 3 s. The store
+ * still runs. */
 void push_stop(struct push *push);
 void push_close(struct push *push); /* after store_stop: no event comes any more */
 
 void push_post_live(void *push, const struct store_session *session, const struct store_delivery *delivery);
 void push_post_raised(void *push, const struct store_session *session, uint64_t head);
 void push_post_ended(void *push, const struct store_session *session, const char *reason);
-void push_post_page(void *push, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head,
-                    const struct store_delivery *deliveries, size_t count);
+void push_post_page(void *push, const struct store_session *session, uint64_t from, uint64_t to,
+                    uint64_t head, const struct store_delivery *deliveries, size_t count);
 
 #endif

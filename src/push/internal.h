@@ -1,0 +1,116 @@
+/*
+ * internal: what the files of push/ share. Everything here belongs to the push thread, but for what is said
+ * otherwise.
+ */
+#ifndef COINSLOT_PUSH_INTERNAL_H
+#define COINSLOT_PUSH_INTERNAL_H
+
+#include <libwebsockets.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/inbox.h"
+#include "push/device_frames.h"
+#include "push/push.h"
+
+struct device;
+struct listener;
+struct peers;
+struct sessions;
+
+/* ---- the mailbox: what the writer and the replayer tell the push thread, in the order of their posting
+ * ----------- */
+
+enum post_kind { POST_BEGUN, POST_OUTCOME, POST_LIVE, POST_RAISED, POST_ENDED, POST_PAGE };
+
+struct post {
+    struct inbox_node node;
+    enum post_kind kind;
+    enum cs_err err; /* of begun and outcome */
+    uint64_t handle;
+    uint64_t generation;
+    union {
+        struct store_begun begun;
+        uint64_t seq;                   /* of outcome */
+        uint64_t head;                  /* of raised */
+        char reason[STORE_REASON_SIZE]; /* of ended */
+        struct {
+            uint64_t from, to, head;
+        } page;
+    };
+    size_t count;
+    struct store_delivery deliveries[]; /* of page; one of live */
+};
+
+/* `post` is taken. Any thread. */
+void push_post(struct push *push, struct post *post);
+
+/* ---- counters: any thread
+ * ---------------------------------------------------------------------------------------- */
+
+enum sent_type { SENT_CHALLENGE, SENT_WELCOME, SENT_PAYMENT, SENT_GAP, SENT_NOTED, SENT_ERROR };
+#define SENT_TYPE_COUNT 6
+
+struct push_counters {
+    _Atomic int64_t sessions; /* live ones */
+    metrics_count *opened;
+    metrics_count *refused[DEVICE_CLOSE_COUNT];
+    metrics_count *refused_full;   /* sessions_most, or sessions_per_ip_most */
+    metrics_count *refused_target; /* another path or subprotocol */
+    metrics_count *sent[SENT_TYPE_COUNT];
+    metrics_count *received[DEVICE_FRAME_TYPE_COUNT];
+    metrics_count *protocol_errors;
+};
+
+void push_counters_open(struct push_counters *counters, struct metrics *metrics);
+
+/* ---- the server
+ * -------------------------------------------------------------------------------------------------- */
+
+/* A session that has to be ended in the store, as soon as its inbox has room. */
+struct ending {
+    struct ending *next;
+    struct store_session session;
+};
+
+struct push {
+    struct push_options options;
+    struct store *store;
+    struct push_counters counters;
+    struct inbox *mailbox; /* any thread */
+
+    /* Any thread, under `gate`. */
+    pthread_mutex_t gate;
+    pthread_cond_t gate_opened;
+    size_t pages_waiting;        /* in the mailbox */
+    bool shut;                   /* posts are dropped */
+    struct lws_context *context; /* to be woken; NULL outside of the thread's life */
+    atomic_bool woken;           /* a wake is under way: wakes coalesce */
+    atomic_bool stopping;
+
+    pthread_t thread;
+    bool started;
+    uint16_t port;
+    struct lws_context *library; /* libwebsockets sets it to NULL when it is wholly destroyed */
+    uv_loop_t loop;
+    uv_timer_t retry;    /* runs while something waits for room in the store's inbox */
+    uv_timer_t deadline; /* of stopping */
+    struct lws_vhost *vhost;
+    lws_retry_bo_t silence;
+    struct listener *listener; /* NULL once stopping */
+    struct sessions *sessions;
+    struct peers *peers;
+    uint32_t connections; /* sessions and those that are not yet */
+    struct device *stalled_first, *stalled_last;
+    struct ending *endings;
+};
+
+/* Has push_on_wake called soon, on the push thread. Any thread. */
+void push_wake(struct push *push);
+/* Drains the mailbox and tries again what the store had no room for. */
+void push_on_wake(struct push *push);
+/* Starts the timer that tries again. */
+void push_retry_soon(struct push *push);
+
+#endif

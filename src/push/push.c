@@ -1,0 +1,418 @@
+#define LOG_MODULE "push"
+#include "push/push.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "push/device.h"
+#include "push/internal.h"
+#include "push/listener.h"
+#include "push/peers.h"
+#include "push/session.h"
+
+#define PAGES_MOST       64 /* in the mailbox; then the replayer waits */
+#define POSTS_AT_ONCE    256
+#define RETRY_MS         20
+#define STOP_PATIENCE_MS 3000
+#define FILES_MORE       4096    /* descriptors for everything but sessions */
+#define FILES_SANE       1048576 /* libwebsockets lays its tables out for the whole limit */
+
+/* ---- the mailbox, from any thread
+ * ------------------------------------------------------------------------------------ */
+
+void push_wake(struct push *push)
+{
+    if (atomic_exchange(&push->woken, true)) {
+        return;
+    }
+    pthread_mutex_lock(&push->gate);
+    if (push->context != NULL) {
+        lws_cancel_service(push->context);
+    }
+    pthread_mutex_unlock(&push->gate);
+}
+
+void push_post(struct push *push, struct post *post)
+{
+    if (inbox_push(push->mailbox, &post->node) != CS_OK) {
+        free(post); /* shut: the sessions are gone */
+        return;
+    }
+    push_wake(push);
+}
+
+static struct post *new_post(enum post_kind kind, const struct store_session *session, size_t count)
+{
+    struct post *post = cs_alloc(sizeof(*post) + count * sizeof(post->deliveries[0]));
+    post->kind = kind;
+    post->handle = session->handle;
+    post->generation = session->generation;
+    post->count = count;
+    return post;
+}
+
+void push_post_live(void *push, const struct store_session *session, const struct store_delivery *delivery)
+{
+    struct post *post = new_post(POST_LIVE, session, 1);
+    post->deliveries[0] = *delivery;
+    push_post(push, post);
+}
+
+void push_post_raised(void *push, const struct store_session *session, uint64_t head)
+{
+    struct post *post = new_post(POST_RAISED, session, 0);
+    post->head = head;
+    push_post(push, post);
+}
+
+void push_post_ended(void *push, const struct store_session *session, const char *reason)
+{
+    struct post *post = new_post(POST_ENDED, session, 0);
+    snprintf(post->reason, sizeof(post->reason), "%s", reason);
+    push_post(push, post);
+}
+
+void push_post_page(void *context, const struct store_session *session, uint64_t from, uint64_t to,
+                    uint64_t head, const struct store_delivery *deliveries, size_t count)
+{
+    struct push *push = context;
+    struct post *post = new_post(POST_PAGE, session, count);
+    post->page.from = from;
+    post->page.to = to;
+    post->page.head = head;
+    if (count > 0) {
+        memcpy(post->deliveries, deliveries, count * sizeof(*deliveries));
+    }
+    pthread_mutex_lock(&push->gate);
+    while (push->pages_waiting >= PAGES_MOST && !push->shut) {
+        pthread_cond_wait(&push->gate_opened, &push->gate);
+    }
+    push->pages_waiting++;
+    pthread_mutex_unlock(&push->gate);
+    push_post(push, post);
+}
+
+/* ---- the push thread
+ * --------------------------------------------------------------------------------------------------- */
+
+static void take_post(struct push *push, struct post *post)
+{
+    if (post->kind == POST_PAGE) {
+        pthread_mutex_lock(&push->gate);
+        push->pages_waiting--;
+        pthread_cond_signal(&push->gate_opened);
+        pthread_mutex_unlock(&push->gate);
+    }
+    device_take_post(push, post);
+    free(post);
+}
+
+static void stop_when_done(struct push *push)
+{
+    if (push->listener == NULL && sessions_count(push->sessions) == 0 && push->endings == NULL) {
+        uv_stop(&push->loop);
+    }
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct push *push = timer->data;
+    log_warn("%u sessions did not close in time and are cut", sessions_count(push->sessions));
+    uv_stop(&push->loop);
+}
+
+static void begin_stopping(struct push *push)
+{
+    listener_close(push->listener);
+    push->listener = NULL;
+    uv_timer_start(&push->deadline, on_deadline, STOP_PATIENCE_MS, 0);
+    sessions_stop_all(push);
+}
+
+void push_on_wake(struct push *push)
+{
+    atomic_store(&push->woken, false);
+    for (struct inbox_node *node = inbox_take(push->mailbox, POSTS_AT_ONCE, 0); node != NULL;) {
+        struct post *post = (struct post *)node;
+        node = node->next;
+        take_post(push, post);
+    }
+    if (inbox_count(push->mailbox) > 0) {
+        push_wake(push); /* the sockets have their turn first */
+    }
+    if (atomic_load(&push->stopping) && push->listener != NULL) {
+        begin_stopping(push);
+    }
+    stop_when_done(push);
+}
+
+/* libwebsockets arms its own timers only after an event of its own: hence by way of a wake. */
+static void on_retry(uv_timer_t *timer)
+{
+    struct push *push = timer->data;
+    if (!device_retry_all(push)) {
+        uv_timer_start(&push->retry, on_retry, RETRY_MS, 0);
+    }
+    push_wake(push);
+}
+
+void push_retry_soon(struct push *push)
+{
+    if (!uv_is_active((uv_handle_t *)&push->retry)) {
+        uv_timer_start(&push->retry, on_retry, RETRY_MS, 0);
+    }
+}
+
+static void on_accepted(void *context, int fd)
+{
+    struct push *push = context;
+    if (!session_accepts(push)) {
+        metrics_add(push->counters.refused_full, 1);
+        close(fd);
+        return;
+    }
+    if (lws_adopt_socket_vhost(push->vhost, fd) == NULL) {
+        log_warn("a connection could not be taken"); /* the socket is closed by then */
+    }
+}
+
+/* Ends libwebsockets on our loop: its handles close while the loop runs, and a second call frees the rest. */
+static void tear_down(struct push *push)
+{
+    pthread_mutex_lock(&push->gate);
+    push->context = NULL;
+    push->shut = true;
+    pthread_cond_broadcast(&push->gate_opened);
+    pthread_mutex_unlock(&push->gate);
+    inbox_shut(push->mailbox);
+    if (push->listener != NULL) {
+        listener_close(push->listener);
+        push->listener = NULL;
+    }
+    uv_close((uv_handle_t *)&push->retry, NULL);
+    uv_close((uv_handle_t *)&push->deadline, NULL);
+    if (push->library != NULL) {
+        lws_context_destroy(push->library);
+    }
+    uv_run(&push->loop, UV_RUN_DEFAULT);
+    if (push->library != NULL) {
+        lws_context_destroy(push->library);
+    }
+    int busy = uv_loop_close(&push->loop);
+    assert(busy == 0);
+    for (struct inbox_node *node = inbox_take(push->mailbox, SIZE_MAX, 0); node != NULL;) {
+        struct post *post = (struct post *)node;
+        node = node->next;
+        free(post);
+    }
+    while (push->endings != NULL) {
+        struct ending *ending = push->endings;
+        push->endings = ending->next;
+        free(ending);
+    }
+}
+
+static void *push_run(void *context)
+{
+    struct push *push = context;
+    uv_run(&push->loop, UV_RUN_DEFAULT);
+    tear_down(push);
+    return NULL;
+}
+
+/* ---- life
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+static int64_t read_sessions(void *context)
+{
+    struct push *push = context;
+    return atomic_load_explicit(&push->counters.sessions, memory_order_relaxed);
+}
+
+void push_counters_open(struct push_counters *counters, struct metrics *metrics)
+{
+    static const char *const REFUSED[DEVICE_CLOSE_COUNT] = {
+        [DEVICE_CLOSE_GOING_AWAY] = "reason=\"going_away\"",
+        [DEVICE_CLOSE_PROTOCOL] = "reason=\"protocol\"",
+        [DEVICE_CLOSE_FENCED] = "reason=\"fenced\"",
+        [DEVICE_CLOSE_UNAUTHORIZED] = "reason=\"unauthorized\"",
+        [DEVICE_CLOSE_HELLO_TIMEOUT] = "reason=\"hello_timeout\"",
+        [DEVICE_CLOSE_FRAME] = "reason=\"frame\"",
+        [DEVICE_CLOSE_INSECURE] = "reason=\"insecure\"",
+        [DEVICE_CLOSE_DISABLED] = "reason=\"disabled\"",
+        [DEVICE_CLOSE_RETIRED] = "reason=\"retired\"",
+        [DEVICE_CLOSE_ROLLED_BACK] = "reason=\"store_rolled_back\"",
+        [DEVICE_CLOSE_BUSY] = "reason=\"busy\"",
+        [DEVICE_CLOSE_SLOW] = "reason=\"slow\"",
+    };
+    static const char *const SENT[SENT_TYPE_COUNT] = {
+        [SENT_CHALLENGE] = "type=\"challenge\"", [SENT_WELCOME] = "type=\"welcome\"",
+        [SENT_PAYMENT] = "type=\"payment\"",     [SENT_GAP] = "type=\"gap\"",
+        [SENT_NOTED] = "type=\"noted\"",         [SENT_ERROR] = "type=\"error\"",
+    };
+    static const char *const RECEIVED[DEVICE_FRAME_TYPE_COUNT] = {
+        [DEVICE_HELLO] = "type=\"hello\"",       [DEVICE_ACK] = "type=\"ack\"",
+        [DEVICE_ACTUATED] = "type=\"actuated\"", [DEVICE_REFUSED] = "type=\"refused\"",
+        [DEVICE_STATUS] = "type=\"status\"",
+    };
+    counters->opened = metrics_add_counter(metrics, "coinslot_sessions_opened_total", "",
+                                           "Device sessions that were welcomed.");
+    for (size_t i = 0; i < DEVICE_CLOSE_COUNT; i++) {
+        counters->refused[i] =
+            metrics_add_counter(metrics, "coinslot_sessions_refused_total", REFUSED[i],
+                                "Connections that ended before a welcome, by the relay's doing.");
+    }
+    counters->refused_full =
+        metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"too_many\"", "");
+    counters->refused_target =
+        metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"target\"", "");
+    for (size_t i = 0; i < SENT_TYPE_COUNT; i++) {
+        counters->sent[i] = metrics_add_counter(metrics, "coinslot_frames_sent_total", SENT[i],
+                                                "Frames queued for devices, by type.");
+    }
+    for (size_t i = 0; i < DEVICE_FRAME_TYPE_COUNT; i++) {
+        counters->received[i] = metrics_add_counter(metrics, "coinslot_frames_received_total", RECEIVED[i],
+                                                    "Frames understood, by type.");
+    }
+    counters->protocol_errors = metrics_add_counter(metrics, "coinslot_protocol_errors_total", "",
+                                                    "Sessions closed because a device broke the protocol.");
+}
+
+struct push *push_open(const struct push_options *options, struct store *store)
+{
+    assert(options->sessions_most > 0 && options->frame_most > 0 && options->page_size > 0);
+    assert(options->hello_timeout_s > 0 && options->ping_interval_s > 0 && options->ping_timeout_s > 0);
+    struct push *push = cs_alloc(sizeof(*push));
+    push->options = *options;
+    push->options.host = cs_strdup(options->host);
+    push->store = store;
+    push->mailbox =
+        inbox_open(SIZE_MAX); /* bounded by what the cursors let out: a window and a few words a session */
+    pthread_mutex_init(&push->gate, NULL);
+    pthread_cond_init(&push->gate_opened, NULL);
+    push->sessions = sessions_open(options->sessions_most);
+    push->peers = peers_open();
+    metrics_add_gauge(options->metrics, "coinslot_sessions", "", "Device sessions that are live.",
+                      read_sessions, push);
+    push_counters_open(&push->counters, options->metrics);
+    return push;
+}
+
+/* Each session takes a file descriptor; so do the store, HTTP and the rest. */
+static void raise_file_limit(uint32_t sessions_most)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    rlim_t wanted = (rlim_t)sessions_most + FILES_MORE;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    } else if (limit.rlim_cur > FILES_SANE && wanted <= FILES_SANE) {
+        limit.rlim_cur = FILES_SANE;
+    } else {
+        return;
+    }
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+        log_warn("%llu files may be open, %u sessions want %llu: raise the limit (ulimit -n) or lower "
+                 "sessions_most",
+                 (unsigned long long)limit.rlim_cur, sessions_most, (unsigned long long)wanted);
+    }
+}
+
+/* What clients do wrong makes libwebsockets say "error": that is for us no more than a note. */
+static void on_library_log(int level, const char *line)
+{
+    int length = (int)strcspn(line, "\n");
+    log_debug("libwebsockets (%d): %.*s", level, length, line);
+}
+
+static struct lws_context *create_context(struct push *push)
+{
+    uint32_t hangup_s = push->options.ping_interval_s + push->options.ping_timeout_s;
+    push->silence.secs_since_valid_ping =
+        (uint16_t)(push->options.ping_interval_s < UINT16_MAX / 2 ? push->options.ping_interval_s
+                                                                  : UINT16_MAX / 2);
+    push->silence.secs_since_valid_hangup = (uint16_t)(hangup_s < UINT16_MAX ? hangup_s : UINT16_MAX);
+    void *loops[] = {&push->loop};
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = session_protocols(),
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8,
+        .foreign_loops = loops,
+        .user = push,
+        .pcontext = &push->library,
+        .gid = -1,
+        .uid = -1,
+        .retry_and_idle_policy = &push->silence,
+        .server_string = "coinslot",
+    };
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
+    return lws_create_context(&info);
+}
+
+enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
+{
+    raise_file_limit(push->options.sessions_most);
+    int failed = uv_loop_init(&push->loop);
+    assert(failed == 0);
+    uv_timer_init(&push->loop, &push->retry);
+    uv_timer_init(&push->loop, &push->deadline);
+    push->retry.data = push->deadline.data = push;
+    enum cs_err err = listener_open(&push->loop, push->options.host, push->options.port, on_accepted, push,
+                                    &push->listener, error, PUSH_ERROR_SIZE);
+    if (err == CS_OK) {
+        push->context = create_context(push);
+        push->vhost = push->context != NULL ? lws_get_vhost_by_name(push->context, "default") : NULL;
+        if (push->vhost == NULL) {
+            snprintf(error, PUSH_ERROR_SIZE,
+                     "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
+            err = CS_EIO;
+        }
+    }
+    if (err != CS_OK) {
+        tear_down(push);
+        return err;
+    }
+    push->port = listener_port(push->listener);
+    listener_start(push->listener);
+    int refused = pthread_create(&push->thread, NULL, push_run, push);
+    assert(refused == 0);
+    push->started = true;
+    return CS_OK;
+}
+
+uint16_t push_port(const struct push *push)
+{
+    return push->port;
+}
+
+void push_stop(struct push *push)
+{
+    if (!push->started) {
+        return;
+    }
+    atomic_store(&push->stopping, true);
+    push_wake(push);
+    pthread_join(push->thread, NULL);
+    push->started = false;
+}
+
+void push_close(struct push *push)
+{
+    assert(!push->started);
+    sessions_close(push->sessions);
+    peers_close(push->peers);
+    inbox_close(push->mailbox);
+    pthread_cond_destroy(&push->gate_opened);
+    pthread_mutex_destroy(&push->gate);
+    const char *host = push->options.host;
+    free((char *)(uintptr_t)host);
+    free(push);
+}

@@ -1,0 +1,467 @@
+#define LOG_MODULE "push"
+#include "push/session.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "push/device.h"
+#include "push/peers.h"
+
+#define END_PATIENCE_S   3   /* for the close frame to leave, and its answer to come */
+#define RX_BUFFER_SIZE   512 /* what libwebsockets keeps a connection for receiving */
+#define TX_PACKET_SIZE   4096
+#define CONNECTIONS_MORE 256 /* those that have not asked for a session yet */
+
+static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL};
+
+struct outbound {
+    struct outbound *next;
+    size_t length;
+    unsigned char bytes[]; /* LWS_PRE of libwebsockets' own, then the text */
+};
+
+struct session {
+    struct push *push;
+    struct lws *wsi;
+    const struct session_protocol *protocol;
+    void *state;
+    uint64_t handle;
+    struct outbound *first, *last;
+    char *arriving; /* the fragments of a message so far, or NULL */
+    uint32_t arrived;
+    uint32_t queued;
+    uint16_t end_code; /* 0: not ending */
+    bool reading;
+    bool counted; /* among its peer's */
+    bool private;
+    const char *end_reason;
+};
+
+/* ---- the table
+ * ----------------------------------------------------------------------------------------------------- */
+
+struct slot {
+    struct session *session;
+    uint32_t uses; /* so that a handle never comes again */
+    uint32_t next_free;
+};
+
+struct sessions {
+    uint32_t most, count, first_free;
+    struct slot slots[];
+};
+
+struct sessions *sessions_open(uint32_t most)
+{
+    struct sessions *sessions = cs_alloc(sizeof(*sessions) + most * sizeof(struct slot));
+    sessions->most = most;
+    for (uint32_t i = 0; i < most; i++) {
+        sessions->slots[i].next_free = i + 1;
+    }
+    return sessions;
+}
+
+void sessions_close(struct sessions *sessions)
+{
+    assert(sessions->count == 0);
+    free(sessions);
+}
+
+uint32_t sessions_count(const struct sessions *sessions)
+{
+    return sessions->count;
+}
+
+static void take_slot(struct sessions *sessions, struct session *session)
+{
+    assert(sessions->count < sessions->most);
+    uint32_t index = sessions->first_free;
+    struct slot *slot = &sessions->slots[index];
+    sessions->first_free = slot->next_free;
+    slot->session = session;
+    session->handle = (uint64_t)++slot->uses << 32 | index;
+    sessions->count++;
+}
+
+static void leave_slot(struct sessions *sessions, const struct session *session)
+{
+    uint32_t index = (uint32_t)session->handle;
+    sessions->slots[index].session = NULL;
+    sessions->slots[index].next_free = sessions->first_free;
+    sessions->first_free = index;
+    sessions->count--;
+}
+
+void *session_find(struct push *push, uint64_t handle)
+{
+    uint32_t index = (uint32_t)handle;
+    assert(index < push->sessions->most);
+    struct session *session = push->sessions->slots[index].session;
+    return session != NULL && session->handle == handle ? session->state : NULL;
+}
+
+void sessions_stop_all(struct push *push)
+{
+    for (uint32_t i = 0; i < push->sessions->most; i++) {
+        struct session *session = push->sessions->slots[i].session;
+        if (session != NULL) {
+            session->protocol->stop(session->state);
+        }
+    }
+}
+
+/* ---- what a protocol sees
+ * ------------------------------------------------------------------------------------------ */
+
+struct push *session_push(const struct session *session)
+{
+    return session->push;
+}
+
+uint64_t session_handle(const struct session *session)
+{
+    return session->handle;
+}
+
+bool session_is_private(const struct session *session)
+{
+    return session->private;
+}
+
+uint32_t session_queued(const struct session *session)
+{
+    return session->queued;
+}
+
+void session_send(struct session *session, const char *text, size_t length)
+{
+    struct outbound *outbound = cs_alloc(sizeof(*outbound) + LWS_PRE + length);
+    outbound->length = length;
+    memcpy(outbound->bytes + LWS_PRE, text, length);
+    *(session->last != NULL ? &session->last->next : &session->first) = outbound;
+    session->last = outbound;
+    session->queued++;
+    lws_callback_on_writable(session->wsi);
+}
+
+static void drop_first(struct session *session)
+{
+    struct outbound *outbound = session->first;
+    session->first = outbound->next;
+    if (session->first == NULL) {
+        session->last = NULL;
+    }
+    session->queued--;
+    free(outbound);
+}
+
+void session_drop_queue(struct session *session)
+{
+    while (session->first != NULL) {
+        drop_first(session);
+    }
+}
+
+void session_end(struct session *session, uint16_t code, const char *reason)
+{
+    assert(session->end_code == 0 && code != 0);
+    session->end_code = code;
+    session->end_reason = reason;
+    session_set_reading(session,
+                        true); /* what still comes is dropped, but the peer's close frame has to be seen */
+    session_set_timeout(session, END_PATIENCE_S);
+    lws_callback_on_writable(session->wsi);
+}
+
+void session_set_reading(struct session *session, bool reading)
+{
+    if (session->reading != reading) {
+        session->reading = reading;
+        lws_rx_flow_control(session->wsi, reading ? 1 : 0);
+    }
+}
+
+void session_set_timeout(struct session *session, uint32_t seconds)
+{
+    lws_set_timer_usecs(session->wsi,
+                        seconds != 0 ? (lws_usec_t)seconds * LWS_USEC_PER_SEC : LWS_SET_TIMER_USEC_CANCEL);
+}
+
+/* ---- before the WebSocket: who may connect
+ * --------------------------------------------------------------------------- */
+
+static bool peer_of(struct lws *wsi, struct sockaddr_storage *address)
+{
+    socklen_t size = sizeof(*address);
+    memset(address, 0, sizeof(*address));
+    return getpeername(lws_get_socket_fd(wsi), (struct sockaddr *)address, &size) == 0;
+}
+
+static bool offers_subprotocol(struct lws *wsi, const char *name)
+{
+    char offered[128];
+    if (lws_hdr_copy(wsi, offered, sizeof(offered), WSI_TOKEN_PROTOCOL) <= 0) {
+        return false;
+    }
+    char *rest = NULL;
+    for (char *one = strtok_r(offered, ", \t", &rest); one != NULL; one = strtok_r(NULL, ", \t", &rest)) {
+        if (strcmp(one, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct session_protocol *protocol_at(struct lws *wsi)
+{
+    char path[64];
+    if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof(SPOKEN) / sizeof(SPOKEN[0]); i++) {
+        if (strcmp(path, SPOKEN[i]->path) == 0) {
+            return SPOKEN[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_full(struct push *push, struct lws *wsi)
+{
+    if (push->sessions->count >= push->sessions->most) {
+        return true;
+    }
+    struct sockaddr_storage address;
+    return push->options.sessions_per_ip_most != 0 && peer_of(wsi, &address) &&
+           !peers_is_loopback(&address) &&
+           peers_count(push->peers, &address) >= push->options.sessions_per_ip_most;
+}
+
+/* 0: go on with the upgrade; 1: answered. */
+static int judge_upgrade(struct push *push, struct lws *wsi)
+{
+    const struct session_protocol *protocol = protocol_at(wsi);
+    unsigned int status;
+    const char *why;
+    if (push->listener == NULL) {
+        status = HTTP_STATUS_SERVICE_UNAVAILABLE;
+        why = "The relay stops.";
+    } else if (protocol == NULL) {
+        metrics_add(push->counters.refused_target, 1);
+        status = HTTP_STATUS_NOT_FOUND;
+        why = "Devices connect to /device.";
+    } else if (!offers_subprotocol(wsi, protocol->subprotocol)) {
+        metrics_add(push->counters.refused_target, 1);
+        status = HTTP_STATUS_BAD_REQUEST;
+        why = "Offer the subprotocol coinslot.v1.";
+    } else if (is_full(push, wsi)) {
+        metrics_add(push->counters.refused_full, 1);
+        status = HTTP_STATUS_SERVICE_UNAVAILABLE;
+        why = "Too many sessions. Try again later.";
+    } else {
+        return 0;
+    }
+    return lws_return_http_status(wsi, status, why) == 0 ? 1 : -1;
+}
+
+/* ---- the WebSocket
+ * --------------------------------------------------------------------------------------------------- */
+
+static struct session *open_session(struct push *push, struct lws *wsi,
+                                    const struct session_protocol *protocol)
+{
+    struct session *session = cs_alloc(sizeof(*session));
+    session->push = push;
+    session->wsi = wsi;
+    session->protocol = protocol;
+    session->reading = true;
+    struct sockaddr_storage address;
+    bool known = peer_of(wsi, &address);
+    bool loopback = known && peers_is_loopback(&address);
+    session->private = loopback || lws_is_ssl(wsi);
+    if (known && !loopback && push->options.sessions_per_ip_most != 0) {
+        peers_add(push->peers, &address);
+        session->counted = true;
+    }
+    take_slot(push->sessions, session);
+    session->state = protocol->open(session);
+    return session;
+}
+
+static void close_session(struct session *session)
+{
+    struct push *push = session->push;
+    session->protocol->close(session->state);
+    struct sockaddr_storage address;
+    if (session->counted && peer_of(session->wsi, &address)) {
+        peers_remove(push->peers, &address);
+    }
+    leave_slot(push->sessions, session);
+    session_drop_queue(session);
+    free(session->arriving);
+    free(session);
+    if (push->listener == NULL) {
+        push_wake(push); /* it may have been the last one that stopping waits for */
+    }
+}
+
+/* One frame a call: the loop is shared. */
+static int write_some(struct session *session)
+{
+    if (session->first != NULL) {
+        struct outbound *outbound = session->first;
+        int written = lws_write(session->wsi, outbound->bytes + LWS_PRE, outbound->length, LWS_WRITE_TEXT);
+        if (written < (int)outbound->length) {
+            return -1;
+        }
+        drop_first(session);
+        session->protocol->drained(session->state);
+        if (session->first != NULL || session->end_code != 0) {
+            lws_callback_on_writable(session->wsi);
+        }
+        return 0;
+    }
+    if (session->end_code == 0) {
+        return 0;
+    }
+    /* Here, where nothing is under way any more: otherwise libwebsockets cuts the connection without a close
+     * frame. */
+    char reason[32];
+    size_t length = strlen(session->end_reason);
+    assert(length < sizeof(reason));
+    memcpy(reason, session->end_reason, length);
+    lws_close_reason(session->wsi, (enum lws_close_status)session->end_code, (unsigned char *)reason, length);
+    return -1;
+}
+
+static void take_message(struct session *session, const char *text, size_t length)
+{
+    session->protocol->message(session->state, text, length);
+}
+
+static void read_some(struct session *session, const char *bytes, size_t length)
+{
+    if (session->end_code != 0) {
+        return;
+    }
+    size_t rest = lws_remaining_packet_payload(session->wsi);
+    if (lws_frame_is_binary(session->wsi)) {
+        session->protocol->not_text(session->state);
+        return;
+    }
+    size_t most = session->push->options.frame_most;
+    if (rest > most || session->arrived + length + rest > most) {
+        session->protocol->too_big(session->state);
+        return;
+    }
+    bool whole = lws_is_final_fragment(session->wsi) != 0;
+    if (whole && session->arriving == NULL) {
+        take_message(session, length > 0 ? bytes : "", length);
+        return;
+    }
+    if (session->arriving == NULL || length > 0) {
+        session->arriving = cs_realloc(session->arriving, session->arrived + length + 1);
+    }
+    if (length > 0) {
+        memcpy(session->arriving + session->arrived, bytes, length);
+        session->arrived += (uint32_t)length;
+    }
+    if (whole) {
+        char *message = session->arriving;
+        size_t size = session->arrived;
+        session->arriving = NULL;
+        session->arrived = 0;
+        take_message(session, message, size);
+        free(message);
+    }
+}
+
+/* A session's own callback; `user` holds its pointer. */
+static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
+{
+    struct session **held = user;
+    struct push *push = lws_context_user(lws_get_context(wsi));
+    /* The reasons are libwebsockets' and many: this switch names those that matter. */
+    switch ((int)reason) {
+    case LWS_CALLBACK_ESTABLISHED: {
+        const struct session_protocol *protocol = lws_get_protocol(wsi)->user;
+        *held = open_session(push, wsi, protocol);
+        return 0;
+    }
+    case LWS_CALLBACK_RECEIVE:
+        read_some(*held, in, length);
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return *held != NULL ? write_some(*held) : 0;
+    case LWS_CALLBACK_TIMER:
+        if ((*held)->end_code != 0) {
+            return -1; /* the close frame did not get out, or was not answered */
+        }
+        (*held)->protocol->timeout((*held)->state);
+        return 0;
+    case LWS_CALLBACK_CLOSED:
+        if (*held != NULL) {
+            close_session(*held);
+            *held = NULL;
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* Connections that are no session: plain HTTP, upgrades before they are granted, and the wake from other
+ * threads. */
+static int on_connection(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                         size_t length)
+{
+    struct push *push = lws_context_user(lws_get_context(wsi));
+    switch ((int)reason) {
+    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+        push_on_wake(push);
+        return 0;
+    case LWS_CALLBACK_WSI_CREATE:
+        push->connections++;
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        push->connections--;
+        return 0;
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        if (strcasecmp(in, "websocket") != 0) {
+            return -1;
+        }
+        return judge_upgrade(push, wsi);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return 1; /* this name is no subprotocol */
+    case LWS_CALLBACK_HTTP:
+        if (lws_return_http_status(wsi, 426, "This port speaks WebSocket.") != 0) {
+            return -1;
+        }
+        return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
+    default:
+        return lws_callback_http_dummy(wsi, reason, user, in, length);
+    }
+}
+
+bool session_accepts(const struct push *push)
+{
+    return push->connections < push->sessions->most + CONNECTIONS_MORE;
+}
+
+static const struct lws_protocols PROTOCOLS[] = {
+    {.name = "http", .callback = on_connection},
+    {.name = DEVICE_SUBPROTOCOL,
+     .callback = on_session,
+     .per_session_data_size = sizeof(struct session *),
+     .rx_buffer_size = RX_BUFFER_SIZE,
+     .tx_packet_size = TX_PACKET_SIZE,
+     .user = (void *)(uintptr_t)&DEVICE_PROTOCOL},
+    {.name = NULL},
+};
+
+const struct lws_protocols *session_protocols(void)
+{
+    return PROTOCOLS;
+}

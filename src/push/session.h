@@ -1,0 +1,68 @@
+/*
+ * session: one WebSocket connection: what it has still to send, the message that is coming in, its place in
+ * the table, its end. What the messages mean is its protocol's business (device.h); libwebsockets is touched
+ * here and in push.c alone.
+ *
+ * Owned by the push thread. An idle session costs its struct and libwebsockets' own 1.5 KB: buffers exist
+ * while they are in use.
+ */
+#ifndef COINSLOT_PUSH_SESSION_H
+#define COINSLOT_PUSH_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "push/internal.h"
+
+struct session;
+
+/* One way of speaking; its state is what `open` returns and `close` frees. */
+struct session_protocol {
+    const char *subprotocol, *path;
+    void *(*open)(struct session *session);
+    void (*message)(void *state, const char *text, size_t length);
+    void (*not_text)(void *state);
+    void (*too_big)(void *state);
+    void (*timeout)(void *state);
+    void (*drained)(void *state); /* one more frame has left the queue */
+    void (*stop)(void *state);    /* the relay stops: end the session */
+    void (*close)(void *state);   /* the connection is gone */
+};
+
+struct push *session_push(const struct session *session);
+uint64_t session_handle(const struct session *session);
+/* TLS, or from loopback. */
+bool session_is_private(const struct session *session);
+
+/* The protocol's state of the session with this handle; NULL when it is gone. */
+void *session_find(struct push *push, uint64_t handle);
+
+/* Copies the text into the queue. */
+void session_send(struct session *session, const char *text, size_t length);
+uint32_t session_queued(const struct session *session); /* frames */
+void session_drop_queue(struct session *session);
+
+/* Nothing more is read. When the queue is empty the close frame goes out; after a few seconds the connection
+ * is cut regardless. */
+void session_end(struct session *session, uint16_t code, const char *reason);
+
+/* While `reading` is false the kernel's buffer fills, and then the peer's. */
+void session_set_reading(struct session *session, bool reading);
+/* Calls `timeout` once, after that time; 0: never. */
+void session_set_timeout(struct session *session, uint32_t seconds);
+
+/* ---- the table, for push.c
+ * ----------------------------------------------------------------------------------------- */
+
+struct sessions *sessions_open(uint32_t most);
+void sessions_close(struct sessions *sessions);
+uint32_t sessions_count(const struct sessions *sessions);
+void sessions_stop_all(struct push *push);
+
+/* False when there are so many connections that one more is not to be taken. */
+bool session_accepts(const struct push *push);
+/* What libwebsockets is to speak; ends with a NULL name. */
+const struct lws_protocols *session_protocols(void);
+
+#endif
