@@ -45,7 +45,7 @@ static const char USAGE[] =
     "On stdout: one line of JSON for each callback, and a summary. Ctrl-C ends it.\n"
     "Hashes and signatures are real, the money and the proof of work are not.\n";
 
-enum option {
+enum option_id {
     OPTION_TO = 1,
     OPTION_ADDRESSES_FROM,
     OPTION_CALLBACK,
@@ -216,7 +216,7 @@ static bool take_amounts(struct settings *settings, const char *text)
                   "--amount takes raw (500000), nano (0.5, 1nano) or a range (0.1-2.0), not '%.80s'", text);
 }
 
-static bool take_option(struct settings *settings, enum option option, const char *name, const char *value)
+static bool take_option(struct settings *settings, enum option_id option, const char *name, const char *value)
 {
     struct scenario_options *scenario = &settings->run.scenario;
     switch (option) {
@@ -289,7 +289,7 @@ static bool read_arguments(struct settings *settings, int argc, char **argv)
                           "there is no option %.60s, or it takes no value; see coinslot simulate --help",
                           argv[optind - 1]);
         }
-        enum option option = found == 'h' ? OPTION_HELP : (enum option)found;
+        enum option_id option = found == 'h' ? OPTION_HELP : (enum option_id)found;
         if (!take_option(settings, option, OPTIONS[place].name, optarg)) {
             return false;
         }

@@ -20,7 +20,7 @@ struct run_options {
     uint64_t interval_ns; /* from one payment to the next; 0: as fast as they are answered */
 };
 
-#define RUN_ERROR_SIZE 400
+#define RUN_ERROR_SIZE 600
 
 /*
  * Until all payments are told and answered, or *stop is set (by a signal's handler). The last line is the

@@ -12,9 +12,10 @@
 #define STRANGERS   16 /* people who pay each other */
 #define RECENT_MOST 64 /* payments of which a duplicate is chosen */
 #define HELD_MOST   4
-#define LATE_MOST   3  /* a payment that comes out of order comes after one to three later ones */
-#define GRANT_TIMES 10 /* the genesis gives a driver 2^10 times what he is about to pay, as long as it can   \
-                        */
+#define LATE_MOST   3 /* a payment that comes out of order comes after one to three later ones */
+#define GRANT_TIMES                                                                                          \
+    10 /* the genesis gives a driver 2^10 times what he is about to pay, as long as it can                   \
+        */
 
 struct held {
     unsigned payments_left;
