@@ -40,7 +40,6 @@ struct app {
     struct callback *callback;
     struct admin *admin;
     struct control *control;
-    struct admin_check check;
     const char *warnings[1];
 };
 
@@ -213,11 +212,6 @@ static void open_push(struct app *app)
     app->push = push_open(&options, app->store);
 }
 
-static const char *check_store(void *context)
-{
-    return store_refusal(((struct app *)context)->store);
-}
-
 static void open_routes(struct app *app)
 {
     const struct callback_options callback = {
@@ -225,11 +219,8 @@ static void open_routes(struct app *app)
         .signature = (enum callback_signature)app->config.verify_signature,
         .metrics = app->metrics,
     };
-    app->check = (struct admin_check){"store", check_store, app};
     app->warnings[0] = CONFIRM_WARNING;
     const struct admin_options admin = {
-        .checks = &app->check,
-        .check_count = 1,
         .warnings = app->warnings,
         .warning_count = 1,
         .metrics = app->metrics,

@@ -372,9 +372,6 @@ enum cs_err store_submit_outcome(struct store *store, const struct store_session
 void session_expire(struct store *store)
 {
     struct directory *directory = &store->directory;
-    if (directory->expiring == 0) {
-        return;
-    }
     for (size_t i = 0; i < directory->device_slots; i++) {
         const struct device *device = directory->devices[i];
         if (device == NULL || device->expire_after_ms == 0 || device->cursor.generation != 0 ||

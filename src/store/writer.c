@@ -12,8 +12,9 @@
 
 #define LOG_MODULE "store"
 
-#define IDLE_WAIT_MS 200 /* how long the writer sleeps at most before it looks after its chores */
-#define HOUR_MS      3600000
+#define IDLE_WAIT_MS    200 /* how long the writer sleeps at most before it looks after its chores */
+#define EXPIRY_EVERY_NS 1000000000u
+#define HOUR_MS         3600000
 
 enum { BEGIN, COMMIT, ROLLBACK, UPDATE_CURSOR, NOTE_HOUR, BATCH_SQL_COUNT };
 static const char *const BATCH_SQL[] = {
@@ -251,7 +252,7 @@ static void run_batch(struct store *store, struct inbox_node *first)
 static void chores(struct store *store)
 {
     uint64_t now_ns = clock_monotonic_ns();
-    if (now_ns - store->last_expiry_ns > 1000000000u) {
+    if (store->directory.expiring > 0 && now_ns - store->last_expiry_ns > EXPIRY_EVERY_NS) {
         store->last_expiry_ns = now_ns;
         writer_begin(store);
         session_expire(store);

@@ -1,0 +1,126 @@
+-- The whole of the database as it is now: what all of migrations/ together make. A test compares the two.
+-- Times are UTC milliseconds. Chains, states, sources and roles go by their names.
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE device (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL CHECK (length(name) > 0),
+    auth TEXT NOT NULL CHECK (auth IN ('token', 'key')),
+    credential BLOB NOT NULL CHECK (length(credential) = 32), -- the token's keyed hash, or the public key
+    state TEXT NOT NULL CHECK (state IN ('active', 'disabled', 'retired')),
+    expire_after_ms INTEGER CHECK (expire_after_ms > 0),
+    created_at INTEGER NOT NULL,
+    retired_at INTEGER CHECK ((state = 'retired') = (retired_at IS NOT NULL))
+) STRICT;
+
+-- Where each device stands: apart from `device`, because it changes with every payment.
+CREATE TABLE device_cursor (
+    device INTEGER PRIMARY KEY REFERENCES device (num),
+    head INTEGER NOT NULL,  -- the highest seq given out
+    sent INTEGER NOT NULL,  -- the highest seq ever sent, or announced as a gap
+    acked INTEGER NOT NULL, -- the device has everything up to here
+    CHECK (0 <= acked AND acked <= sent AND sent <= head)
+) STRICT;
+
+-- Every address that was ever subscribed to, once, whatever its spelling.
+CREATE TABLE address (
+    num INTEGER PRIMARY KEY,
+    chain TEXT NOT NULL CHECK (chain IN ('nano')),
+    bytes BLOB NOT NULL,
+    UNIQUE (chain, bytes)
+) STRICT;
+
+CREATE TABLE subscription (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    device INTEGER NOT NULL REFERENCES device (num),
+    address INTEGER NOT NULL REFERENCES address (num),
+    minimum BLOB NOT NULL CHECK (length(minimum) = 16),
+    created_at INTEGER NOT NULL,
+    removed_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX subscription_once ON subscription (device, address) WHERE removed_at IS NULL;
+
+-- A payment's identity is (chain, hash, output); its chain is its address's. Rows stand in the order of storing.
+CREATE TABLE payment (
+    num INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    output INTEGER NOT NULL CHECK (output >= 0),
+    address INTEGER NOT NULL REFERENCES address (num),
+    asset TEXT,  -- NULL: the chain's own coin
+    sender BLOB, -- NULL: the chain does not say
+    amount BLOB NOT NULL CHECK (length(amount) = 16),
+    source TEXT NOT NULL CHECK (source IN ('callback', 'nano_ws', 'evr_zmq', 'backfill')),
+    node_time INTEGER,
+    stored_at INTEGER NOT NULL,
+    reversed_at INTEGER
+) STRICT;
+-- Eight bytes find the candidates, the whole hash decides: a smaller index costs the commit path less.
+CREATE INDEX payment_hash ON payment (substr(hash, 1, 8));
+
+-- The signed block, packed: cold, read only to prove something.
+CREATE TABLE payment_proof (
+    payment INTEGER PRIMARY KEY REFERENCES payment (num),
+    block BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE delivery (
+    num INTEGER PRIMARY KEY,
+    device INTEGER NOT NULL REFERENCES device (num),
+    seq INTEGER NOT NULL CHECK (seq > 0),
+    payment INTEGER NOT NULL REFERENCES payment (num),
+    state TEXT NOT NULL CHECK (state IN ('stored', 'sent', 'acked', 'actuated', 'refused', 'expired')),
+    attempts INTEGER NOT NULL, -- in how many sessions it was sent
+    stored_at INTEGER NOT NULL,
+    sent_at INTEGER,
+    acked_at INTEGER,
+    final_at INTEGER CHECK ((state IN ('actuated', 'refused', 'expired')) = (final_at IS NOT NULL)),
+    seconds INTEGER, -- of actuated
+    reason TEXT      -- of refused and expired
+) STRICT;
+-- What a session may still have to read. Partial: a full index costs the commit path 40 %.
+CREATE UNIQUE INDEX delivery_due ON delivery (device, seq) WHERE state IN ('stored', 'sent', 'expired');
+-- The refund list's raw material: rare by nature.
+CREATE INDEX delivery_unserved ON delivery (num) WHERE state IN ('refused', 'expired');
+
+-- Filled behind the commit path, in sorted batches, up to meta's delivery_indexed and payment_indexed.
+CREATE TABLE delivery_by_device (
+    device INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    delivery INTEGER NOT NULL,
+    PRIMARY KEY (device, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE delivery_by_payment (
+    payment INTEGER NOT NULL,
+    delivery INTEGER NOT NULL,
+    PRIMARY KEY (payment, delivery)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE payment_by_address (
+    address INTEGER NOT NULL,
+    payment INTEGER NOT NULL,
+    PRIMARY KEY (address, payment)
+) STRICT, WITHOUT ROWID;
+
+-- Which rows an hour of storing covers; the clock may jump, so ranges of hours may overlap.
+CREATE TABLE stored_hour (
+    hour INTEGER PRIMARY KEY, -- stored_at / 3,600,000
+    first_payment INTEGER NOT NULL,
+    last_payment INTEGER NOT NULL,
+    first_delivery INTEGER,
+    last_delivery INTEGER
+) STRICT;
+
+CREATE TABLE api_token (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL CHECK (length(name) > 0),
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'auditor', 'operator', 'admin')),
+    hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;

@@ -1,0 +1,62 @@
+/*
+ * store_fixture: a real store in a folder of its own, driven by hand, and what a test needs to fill it.
+ * One thread. The events go to a mailbox that the test empties when it wants to.
+ */
+#ifndef COINSLOT_TESTS_STORE_FIXTURE_H
+#define COINSLOT_TESTS_STORE_FIXTURE_H
+
+#include "store/reader.h"
+#include "store/store.h"
+
+enum posted_kind { POSTED_BEGUN, POSTED_LIVE, POSTED_RAISED, POSTED_ENDED, POSTED_PAGE, POSTED_NOTED };
+
+/* What the store told the push server, in its order. */
+struct posted {
+    struct posted *next;
+    enum posted_kind kind;
+    struct store_session session;
+    enum cs_err err;         /* begun, noted */
+    struct store_begun begun; /* begun */
+    uint64_t handle;         /* begun, noted */
+    uint64_t from, to, head; /* page; raised: head; noted: from is the seq */
+    char reason[STORE_REASON_SIZE]; /* ended */
+    size_t count;
+    struct store_delivery deliveries[]; /* live: one; page: count */
+};
+
+struct store_fixture {
+    char dir[64];
+    struct metrics *metrics;
+    struct store *store;
+    struct posted *first, *last;
+    uint64_t payments_made;
+};
+
+/* batch_most 1 makes each command a transaction of its own. */
+void store_fixture_open(struct store_fixture *fixture, uint32_t batch_most, uint32_t window, uint32_t page_size);
+void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window, uint32_t page_size);
+void store_fixture_close(struct store_fixture *fixture); /* and removes the folder */
+
+/* Steps writer and replayer until both have nothing to do. */
+void store_fixture_settle(struct store_fixture *fixture);
+/* The oldest post; owned by the caller. NULL: none. */
+struct posted *store_fixture_take(struct store_fixture *fixture);
+
+/* A device with one subscription to an address of its own. */
+struct store_device store_fixture_add_device(struct store_fixture *fixture, struct address *address, const char *minimum,
+                                             int64_t expire_after_ms);
+/* A payment nobody has made before. */
+struct payment store_fixture_payment(struct store_fixture *fixture, const struct address *to, uint64_t raw);
+
+/* How the submission ended; `called` tells how often the callback came. */
+struct submitted {
+    int called;
+    enum cs_err err;
+    enum store_payment_outcome outcome;
+};
+void store_fixture_submit(struct store_fixture *fixture, const struct payment *payment, struct submitted *submitted);
+enum cs_err store_fixture_begin(struct store_fixture *fixture, const char *device_id, uint64_t handle, uint64_t resume);
+enum cs_err store_fixture_report(struct store_fixture *fixture, const struct store_session *session, uint64_t seq,
+                                 enum delivery_state state);
+
+#endif
