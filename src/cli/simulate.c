@@ -10,9 +10,11 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/options.h"
 #include "simulate/run.h"
 
 #define LOG_MODULE "simulate"
+#define COMMAND    "simulate"
 
 #define CONNECTIONS_MOST 10000
 #define RATE_MOST        1000000
@@ -20,8 +22,8 @@
 #define TIMEOUT_MS       30000
 #define LINE_SIZE        256
 
-static const char USAGE[] =
-    "Usage: coinslot simulate --to ADDRESS [--to ADDRESS …] [options]\n"
+static const char HELP[] =
+    "coinslot simulate --to ADDRESS [--to ADDRESS …] [options]\n"
     "A make-believe Nano network whose drivers pay these addresses, and which tells a relay of it as a Nano "
     "node does.\n"
     "\n"
@@ -276,6 +278,7 @@ static void set_defaults(struct settings *settings)
 
 static bool read_arguments(struct settings *settings, int argc, char **argv)
 {
+    /* Not options_read: --to may be given many times. */
     set_defaults(settings);
     opterr = 0;
     optind = 0; /* glibc: begin anew, for main or a test may have parsed before */
@@ -328,10 +331,9 @@ static int run(struct settings *settings)
     log_info("paying %zu addresses; the same again with --seed %llu", settings->target_count,
              (unsigned long long)settings->run.scenario.seed);
     if (run_scenario(&settings->run, stdout, &stopping, settings->error) != CS_OK) {
-        fprintf(stderr, "coinslot simulate: %s\n", settings->error);
-        return 1;
+        return options_failed(COMMAND, "%s", settings->error);
     }
-    return 0;
+    return options_finish(COMMAND);
 }
 
 int cli_simulate(int argc, char **argv)
@@ -339,14 +341,13 @@ int cli_simulate(int argc, char **argv)
     struct settings settings = {.help = false};
     int code = 0;
     if (sodium_init() < 0) {
-        fprintf(stderr, "coinslot simulate: the system gives no random numbers; is /dev/urandom there?\n");
-        return 1;
+        return options_failed(COMMAND, "the system gives no random numbers; is /dev/urandom there?");
     }
     if (!read_arguments(&settings, argc, argv)) {
-        fprintf(stderr, "coinslot simulate: %s\n", settings.error);
-        code = 2;
+        code = options_wrong(COMMAND, "%s", settings.error);
     } else if (settings.help) {
-        fputs(USAGE, stdout);
+        fputs(HELP, stdout);
+        code = options_finish(COMMAND);
     } else {
         code = run(&settings);
     }
