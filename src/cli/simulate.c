@@ -134,7 +134,7 @@ static bool take_number(struct settings *settings, const char *name, const char 
 static bool take_percent(struct settings *settings, const char *name, const char *text, unsigned most,
                          unsigned *percent)
 {
-    uint64_t number;
+    uint64_t number = 0;
     if (!take_number(settings, name, text, 0, most, &number)) {
         return false;
     }
@@ -145,7 +145,7 @@ static bool take_percent(struct settings *settings, const char *name, const char
 static bool take_size(struct settings *settings, const char *name, const char *text, size_t most,
                       size_t *size)
 {
-    uint64_t number;
+    uint64_t number = 0;
     if (!take_number(settings, name, text, 1, most, &number)) {
         return false;
     }
@@ -328,7 +328,7 @@ static int run(struct settings *settings)
     settings->run.scenario.target_count = settings->target_count;
     settings->run.notify.url = &settings->url;
     watch_signals();
-    log_info("paying %zu addresses; the same again with --seed %llu", settings->target_count,
+    log_info("addresses to pay: %zu; the same again with --seed %llu", settings->target_count,
              (unsigned long long)settings->run.scenario.seed);
     if (run_scenario(&settings->run, stdout, &stopping, settings->error) != CS_OK) {
         return options_failed(COMMAND, "%s", settings->error);

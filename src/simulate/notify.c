@@ -23,7 +23,7 @@ enum slot_state {
     SLOT_CONNECTING,
     SLOT_WRITING,
     SLOT_READING,
-    SLOT_RESTING, /* until it is tried again */
+    SLOT_RESTING, /* until again_ns, when it is tried again */
 };
 
 struct slot {
@@ -50,8 +50,6 @@ struct notify {
     struct pollfd *polled;
     size_t *polled_slots;
 };
-
-static void connect_next(struct notify *notify, struct slot *slot);
 
 enum cs_err notify_open(const struct notify_options *options, notify_done done, void *context,
                         struct notify **result, char error[NOTIFY_ERROR_SIZE])
@@ -138,15 +136,19 @@ static void end_try(struct notify *notify, struct slot *slot, const char *error)
     slot->again_ns = clock_monotonic_ns() + rest_ms * 1000000;
 }
 
-/* The server may close an idle connection at any time; that is no answer to what was sent afterwards. */
-static bool begin_anew(struct notify *notify, struct slot *slot)
+/*
+ * The server may close an idle connection at any time; that is no answer to what was sent afterwards. The next turn tries again on a
+ * new connection, which does not count as another try.
+ */
+static bool begin_anew(struct slot *slot)
 {
     if (!slot->reused || slot->response.head_bytes > 0) {
         return false;
     }
     drop_connection(slot);
-    slot->address = notify->addresses;
-    connect_next(notify, slot);
+    slot->tries--;
+    slot->state = SLOT_RESTING;
+    slot->again_ns = 0;
     return true;
 }
 
@@ -158,7 +160,7 @@ static void write_request(struct notify *notify, struct slot *slot)
             if (errno == EAGAIN || errno == EINTR) {
                 return;
             }
-            if (!begin_anew(notify, slot)) {
+            if (!begin_anew(slot)) {
                 end_try(notify, slot, strerror(errno));
             }
             return;
@@ -253,7 +255,7 @@ static void read_answer(struct notify *notify, struct slot *slot)
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
-    if (count <= 0 && begin_anew(notify, slot)) {
+    if (count <= 0 && begin_anew(slot)) {
         return;
     }
     if (count < 0) {

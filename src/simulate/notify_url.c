@@ -42,7 +42,7 @@ bool notify_parse_url(const char *text, struct notify_url *url, char error[NOTIF
             colon = memchr(host, ':', (size_t)(end - host));
             good = copy_part(host, colon != NULL ? colon : end, url->host, sizeof(url->host));
         }
-        strcpy(url->port, "80");
+        memcpy(url->port, "80", sizeof("80"));
         good = good && (colon == NULL || copy_port(colon + 1, end, url->port));
         const char *target = *end == '\0' ? "/" : end;
         good = good && *target == '/' &&

@@ -73,6 +73,12 @@ static void log_result(const struct run *run, enum scenario_kind kind, const str
     }
 }
 
+/* 1234 is 1.234. */
+static json_t *make_thousandths(uint64_t count)
+{
+    return json_real((double)count / 1000);
+}
+
 static void print_line(const struct run *run, const struct scenario_news *news,
                        const struct notify_result *result)
 {
@@ -92,7 +98,7 @@ static void print_line(const struct run *run, const struct scenario_news *news,
     }
     json_object_set_new(line, "block", json_string(block_type_text(notice->block.type)));
     json_object_set_new(line, "status", json_integer(result->status));
-    json_object_set_new(line, "ms", json_real((double)(result->duration_ns / 1000) / 1000));
+    json_object_set_new(line, "ms", make_thousandths(result->duration_ns / 1000));
     if (result->tries > 1) {
         json_object_set_new(line, "tries", json_integer(result->tries));
     }
@@ -134,9 +140,9 @@ static json_t *summarise_times(struct run *run)
     }
     qsort(run->times_us, count, sizeof(run->times_us[0]), compare_times);
     json_t *times = json_object();
-    json_object_set_new(times, "median", json_real((double)run->times_us[count / 2] / 1000));
-    json_object_set_new(times, "p99", json_real((double)run->times_us[count * 99 / 100] / 1000));
-    json_object_set_new(times, "most", json_real((double)run->times_us[count - 1] / 1000));
+    json_object_set_new(times, "median", make_thousandths(run->times_us[count / 2]));
+    json_object_set_new(times, "p99", make_thousandths(run->times_us[count * 99 / 100]));
+    json_object_set_new(times, "most", make_thousandths(run->times_us[count - 1]));
     return times;
 }
 
@@ -160,7 +166,7 @@ static void print_summary(struct run *run, uint64_t duration_ns)
     }
     json_t *summary = json_object();
     json_object_set_new(summary, "seed", json_integer((json_int_t)run->options->scenario.seed));
-    json_object_set_new(summary, "seconds", json_real((double)(duration_ns / 1000000) / 1000));
+    json_object_set_new(summary, "seconds", make_thousandths(duration_ns / 1000000));
     json_object_set_new(summary, "kinds", kinds);
     json_object_set_new(summary, "unexpected", json_integer((json_int_t)run->unexpected));
     json_object_set_new(summary, "ms", summarise_times(run));

@@ -59,10 +59,11 @@ static bool parse_nano(const char *low, const char *high, struct scenario_amount
 bool scenario_parse_amounts(const char *text, struct scenario_amounts *amounts)
 {
     char low[TEXT_SIZE];
-    if (strlen(text) >= sizeof(low)) {
+    size_t size = strlen(text) + 1;
+    if (size > sizeof(low)) {
         return false;
     }
-    strcpy(low, text);
+    memcpy(low, text, size);
     bool nano = cut_suffix(low, "nano");
     bool raw = !nano && cut_suffix(low, "raw");
     char *high = strchr(low, '-');
