@@ -16,7 +16,7 @@
 
 struct device;
 struct listener;
-struct peers;
+struct tally;
 struct sessions;
 
 /* ---- the mailbox: what the writer and the replayer tell the push thread, in the order of their posting
@@ -100,7 +100,7 @@ struct push {
     lws_retry_bo_t silence;
     struct listener *listener; /* NULL once stopping */
     struct sessions *sessions;
-    struct peers *peers;
+    struct tally *tally;
     uint32_t connections; /* sessions and those that are not yet */
     struct device *stalled_first, *stalled_last;
     struct ending *endings;

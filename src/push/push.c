@@ -12,8 +12,8 @@
 #include "push/device.h"
 #include "push/internal.h"
 #include "push/listener.h"
-#include "push/peers.h"
 #include "push/session.h"
+#include "push/tally.h"
 
 #define PAGES_MOST       64 /* in the mailbox; then the replayer waits */
 #define POSTS_AT_ONCE    256
@@ -297,7 +297,7 @@ struct push *push_open(const struct push_options *options, struct store *store)
     pthread_mutex_init(&push->gate, NULL);
     pthread_cond_init(&push->gate_opened, NULL);
     push->sessions = sessions_open(options->sessions_most);
-    push->peers = peers_open();
+    push->tally = tally_open();
     metrics_add_gauge(options->metrics, "coinslot_sessions", "", "Device sessions that are live.",
                       read_sessions, push);
     push_counters_open(&push->counters, options->metrics);
@@ -408,7 +408,7 @@ void push_close(struct push *push)
 {
     assert(!push->started);
     sessions_close(push->sessions);
-    peers_close(push->peers);
+    tally_close(push->tally);
     inbox_close(push->mailbox);
     pthread_cond_destroy(&push->gate_opened);
     pthread_mutex_destroy(&push->gate);

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "push/device.h"
-#include "push/peers.h"
+#include "push/tally.h"
 
 #define END_PATIENCE_S   3   /* for the close frame to leave, and its answer to come */
 #define RX_BUFFER_SIZE   512 /* what libwebsockets keeps a connection for receiving */
@@ -235,8 +235,8 @@ static bool is_full(struct push *push, struct lws *wsi)
     }
     struct sockaddr_storage address;
     return push->options.sessions_per_ip_most != 0 && peer_of(wsi, &address) &&
-           !peers_is_loopback(&address) &&
-           peers_count(push->peers, &address) >= push->options.sessions_per_ip_most;
+           !tally_is_loopback(&address) &&
+           tally_count(push->tally, &address) >= push->options.sessions_per_ip_most;
 }
 
 /* 0: go on with the upgrade; 1: answered. */
@@ -279,10 +279,10 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->reading = true;
     struct sockaddr_storage address;
     bool known = peer_of(wsi, &address);
-    bool loopback = known && peers_is_loopback(&address);
+    bool loopback = known && tally_is_loopback(&address);
     session->private = loopback || lws_is_ssl(wsi);
     if (known && !loopback && push->options.sessions_per_ip_most != 0) {
-        peers_add(push->peers, &address);
+        tally_add(push->tally, &address);
         session->counted = true;
     }
     take_slot(push->sessions, session);
@@ -296,7 +296,7 @@ static void close_session(struct session *session)
     session->protocol->close(session->state);
     struct sockaddr_storage address;
     if (session->counted && peer_of(session->wsi, &address)) {
-        peers_remove(push->peers, &address);
+        tally_remove(push->tally, &address);
     }
     leave_slot(push->sessions, session);
     session_drop_queue(session);

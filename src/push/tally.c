@@ -1,4 +1,4 @@
-#include "push/peers.h"
+#include "push/tally.h"
 
 #include <assert.h>
 #include <netinet/in.h>
@@ -16,7 +16,7 @@ struct peer {
     uint32_t count;
 };
 
-struct peers {
+struct tally {
     struct peer *bucket[BUCKETS];
 };
 
@@ -41,7 +41,7 @@ static bool to_bytes(const struct sockaddr_storage *address, uint8_t bytes[16])
     return false;
 }
 
-bool peers_is_loopback(const struct sockaddr_storage *address)
+bool tally_is_loopback(const struct sockaddr_storage *address)
 {
     static const uint8_t one[16] = {[15] = 1};
     uint8_t bytes[16];
@@ -68,24 +68,24 @@ static uint32_t bucket_of(const uint8_t key[16])
     return hash % BUCKETS;
 }
 
-struct peers *peers_open(void)
+struct tally *tally_open(void)
 {
-    return cs_alloc(sizeof(struct peers));
+    return cs_alloc(sizeof(struct tally));
 }
 
-void peers_close(struct peers *peers)
+void tally_close(struct tally *tally)
 {
     for (size_t i = 0; i < BUCKETS; i++) {
-        assert(peers->bucket[i] == NULL);
+        assert(tally->bucket[i] == NULL);
     }
-    free(peers);
+    free(tally);
 }
 
-uint32_t peers_count(const struct peers *peers, const struct sockaddr_storage *address)
+uint32_t tally_count(const struct tally *tally, const struct sockaddr_storage *address)
 {
     uint8_t key[16];
     to_key(address, key);
-    for (const struct peer *peer = peers->bucket[bucket_of(key)]; peer != NULL; peer = peer->next) {
+    for (const struct peer *peer = tally->bucket[bucket_of(key)]; peer != NULL; peer = peer->next) {
         if (memcmp(peer->key, key, sizeof(key)) == 0) {
             return peer->count;
         }
@@ -93,11 +93,11 @@ uint32_t peers_count(const struct peers *peers, const struct sockaddr_storage *a
     return 0;
 }
 
-void peers_add(struct peers *peers, const struct sockaddr_storage *address)
+void tally_add(struct tally *tally, const struct sockaddr_storage *address)
 {
     uint8_t key[16];
     to_key(address, key);
-    struct peer **first = &peers->bucket[bucket_of(key)];
+    struct peer **first = &tally->bucket[bucket_of(key)];
     for (struct peer *peer = *first; peer != NULL; peer = peer->next) {
         if (memcmp(peer->key, key, sizeof(key)) == 0) {
             peer->count++;
@@ -111,11 +111,11 @@ void peers_add(struct peers *peers, const struct sockaddr_storage *address)
     *first = peer;
 }
 
-void peers_remove(struct peers *peers, const struct sockaddr_storage *address)
+void tally_remove(struct tally *tally, const struct sockaddr_storage *address)
 {
     uint8_t key[16];
     to_key(address, key);
-    struct peer **link = &peers->bucket[bucket_of(key)];
+    struct peer **link = &tally->bucket[bucket_of(key)];
     while (*link != NULL && memcmp((*link)->key, key, sizeof(key)) != 0) {
         link = &(*link)->next;
     }
