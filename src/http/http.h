@@ -21,7 +21,8 @@ typedef void (*http_handler)(void *context, struct http_request *request);
 
 struct http_route {
     const char *method;
-    const char *path; /* segments in braces are parameters: "/api/v1/devices/{id}"; the longest literal match wins */
+    const char
+        *path; /* segments in braces are parameters: "/api/v1/devices/{id}"; the longest literal match wins */
     http_handler handler;
     size_t body_most; /* bytes; more is answered 413 without being kept */
 };
@@ -51,17 +52,23 @@ void http_close(struct http *http);
 /* ---- the request: borrowed strings live as long as the request ------------------------------------------------ */
 const char *http_request_method(const struct http_request *request);
 const char *http_request_path(const struct http_request *request);
-const char *http_request_param(const struct http_request *request, const char *name);  /* a {segment}; never NULL for one that is in the route */
-const char *http_request_query(const struct http_request *request, const char *name);  /* decoded; NULL when missing */
+const char *http_request_param(const struct http_request *request,
+                               const char *name); /* a {segment}; never NULL for one that is in the route */
+const char *http_request_query(const struct http_request *request,
+                               const char *name); /* decoded; NULL when missing */
 /* True when each query parameter's name is among `names` (ends with NULL) and comes once; else *odd is the one that is not. */
 bool http_request_query_only(const struct http_request *request, const char *const *names, const char **odd);
 const char *http_request_header(const struct http_request *request, const char *name); /* NULL when missing */
-const char *http_request_body(const struct http_request *request, size_t *size);       /* never NULL; NUL-terminated */
+const char *http_request_body(const struct http_request *request,
+                              size_t *size); /* never NULL; NUL-terminated */
 bool http_request_from_loopback(const struct http_request *request);
 /* "127.0.0.1" or "::1": the peer of the connection, not what a header says. */
 const char *http_request_peer(const struct http_request *request);
 /* A place for what the handlers of one request have to share (who is calling); NULL at first, freed by free(). */
 void **http_request_note(struct http_request *request);
+
+/* The Content-Type is application/json, with or without parameters. */
+bool http_request_is_json(const struct http_request *request);
 
 /*
  * Parses the body as one JSON object of at most `most_depth` levels; wants Content-Type application/json.
@@ -76,13 +83,15 @@ json_t *http_request_json(struct http_request *request, int most_depth);
 void http_request_defer(struct http_request *request);
 void http_request_add_header(struct http_request *request, const char *name, const char *value);
 void http_answer_empty(struct http_request *request, unsigned status);
-void http_answer_text(struct http_request *request, unsigned status, const char *type, char *text /* taken, malloc'd */);
+void http_answer_text(struct http_request *request, unsigned status, const char *type,
+                      char *text /* taken, malloc'd */);
 void http_answer_json(struct http_request *request, unsigned status, json_t *value /* taken */);
 /*
  * RFC 9457 problem+json: {"type":"about:blank","title":…,"status":…,"code":…,"detail":…,["field":…,]"hint":…}.
  * `code` is stable and for programs, `detail` says what was wrong, `hint` what to do; field and hint may be NULL.
  */
-void http_answer_problem(struct http_request *request, unsigned status, const char *code, const char *field, const char *hint,
-                         const char *detail_format, ...) __attribute__((format(printf, 6, 7)));
+void http_answer_problem(struct http_request *request, unsigned status, const char *code, const char *field,
+                         const char *hint, const char *detail_format, ...)
+    __attribute__((format(printf, 6, 7)));
 
 #endif
