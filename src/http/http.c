@@ -22,8 +22,7 @@
 #define ANSWERS_WAIT_MS 10000 /* how long http_close waits for deferred answers … */
 #define SENDING_WAIT_MS 2000  /* … and for clients that are slow to take theirs */
 
-/* ---- what MHD calls, on the pool's threads
- * --------------------------------------------------------------------- */
+/* ---- what MHD calls, on the pool's threads ------------------------------------------------------------- */
 
 static enum MHD_Result on_accept(void *context, const struct sockaddr *address, socklen_t size)
 {
@@ -151,8 +150,7 @@ __attribute__((noreturn)) static void on_panic(void *context, const char *file, 
             reason != NULL ? reason : "no reason given");
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 static int64_t count_connections(void *context)
 {

@@ -40,8 +40,7 @@ static const struct sockaddr *peer_address(const struct http_request *request)
     return MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
 }
 
-/* ---- arriving
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- arriving ------------------------------------------------------------------------------------------ */
 
 struct framing {
     size_t lengths, codings;
@@ -165,8 +164,7 @@ bool request_receive(struct http_request *request, const char *data, size_t size
     return request->received <= REQUEST_DRAIN_MOST;
 }
 
-/* ---- what handlers ask
- * ------------------------------------------------------------------------------------------- */
+/* ---- what handlers ask --------------------------------------------------------------------------------- */
 
 const char *http_request_method(const struct http_request *request)
 {
@@ -188,6 +186,22 @@ const char *http_request_param(const struct http_request *request, const char *n
 const char *http_request_query(const struct http_request *request, const char *name)
 {
     return target_query(&request->target, name);
+}
+
+/* That a name comes once was seen to by target_init. */
+bool http_request_query_only(const struct http_request *request, const char *const *names, const char **odd)
+{
+    for (size_t i = 0; i < request->target.query_count; i++) {
+        const char *const *name = names;
+        while (*name != NULL && strcmp(*name, request->target.query[i].name) != 0) {
+            name++;
+        }
+        if (*name == NULL) {
+            *odd = request->target.query[i].name;
+            return false;
+        }
+    }
+    return true;
 }
 
 const char *http_request_header(const struct http_request *request, const char *name)
@@ -219,17 +233,18 @@ void **http_request_note(struct http_request *request)
     return &request->note;
 }
 
-/* "application/json", in any case, with or without parameters (RFC 9110, section 8.3.1). */
-static bool is_json_type(const char *type)
+/* In any case, with or without parameters (RFC 9110, section 8.3.1). */
+bool http_request_is_json(const struct http_request *request)
 {
     static const char json[] = "application/json";
+    const char *type = http_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
     return type != NULL && strncasecmp(type, json, sizeof(json) - 1) == 0 &&
            strchr("; \t", type[sizeof(json) - 1]) != NULL;
 }
 
 json_t *http_request_json(struct http_request *request, int most_depth)
 {
-    if (!is_json_type(http_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE))) {
+    if (!http_request_is_json(request)) {
         http_answer_problem(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", NULL,
                             "send the header Content-Type: application/json", "the body has to be JSON");
         return NULL;
