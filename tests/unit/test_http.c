@@ -9,13 +9,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,12 +20,11 @@
 #include "base/log.h"
 #include "http/http.h"
 #include "http/peers.h"
+#include "lib/wire.h"
 
 #define BODY_MOST 1000
-#define WAIT_MS   5000
 
-/* ---- the server
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------------------------------------------- */
 
 /* Where deferred requests wait until a test, or the answering thread, takes them. */
 static struct {
@@ -43,12 +39,6 @@ static struct {
 static struct metrics *metrics;
 static struct http *server;
 static atomic_int handled;
-
-static void pause_ms(int ms)
-{
-    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-    nanosleep(&pause, NULL);
-}
 
 static void park(struct http_request *request)
 {
@@ -168,7 +158,7 @@ static void handle_late_return(void *context, struct http_request *request)
     (void)context;
     http_request_defer(request);
     park(request);
-    pause_ms(20);
+    wire_pause_ms(20);
 }
 
 static void handle_defer_and_answer(void *context, struct http_request *request)
@@ -247,121 +237,39 @@ static bool metric_is(const char *line)
 /* For what a thread of the server does a moment after its answer. */
 static void expect_metric(const char *line)
 {
-    for (int waited = 0; waited < WAIT_MS && !metric_is(line); waited += 5) {
-        pause_ms(5);
+    for (int waited = 0; waited < WIRE_WAIT_MS && !metric_is(line); waited += 5) {
+        wire_pause_ms(5);
     }
     assert_true(metric_is(line));
 }
 
-/* ---- the client
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the client ---------------------------------------------------------------------------------------- */
 
 static int dial(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(http_port(server))};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    return fd;
-}
-
-static void put(int fd, const char *text)
-{
-    for (size_t at = 0, size = strlen(text); at < size;) {
-        ssize_t sent = send(fd, text + at, size - at, MSG_NOSIGNAL);
-        assert_true(sent > 0);
-        at += (size_t)sent;
-    }
-}
-
-/* Reads up to `most` bytes within the time; 0 at the end, -1 when nothing came or the connection broke. */
-static ssize_t get(int fd, char *to, size_t most, int wait_ms)
-{
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    return poll(&ready, 1, wait_ms) == 1 ? recv(fd, to, most, 0) : -1;
-}
-
-struct answer {
-    int status;
-    char head[2048];
-    char *body;
-    size_t size;
-};
-
-/* Reads exactly one answer, and not a byte beyond it. */
-static struct answer read_answer_of(int fd, bool to_head)
-{
-    struct answer answer = {0};
-    size_t at = 0;
-    while (at < sizeof(answer.head) - 1 && strstr(answer.head, "\r\n\r\n") == NULL) {
-        assert_int_equal(get(fd, answer.head + at++, 1, WAIT_MS), 1);
-    }
-    assert_int_equal(sscanf(answer.head, "HTTP/1.%*1[01] %d ", &answer.status), 1);
-    const char *length = strstr(answer.head, "Content-Length: ");
-    answer.size = length != NULL && !to_head ? strtoul(length + 16, NULL, 10) : 0;
-    answer.body = cs_alloc(answer.size + 1);
-    for (at = 0; at < answer.size;) {
-        ssize_t more = get(fd, answer.body + at, answer.size - at, WAIT_MS);
-        assert_true(more > 0);
-        at += (size_t)more;
-    }
-    return answer;
-}
-
-static struct answer read_answer(int fd)
-{
-    return read_answer_of(fd, false);
-}
-
-static void expect_answer(int fd, int status, const char *in_head, const char *in_body)
-{
-    struct answer answer = read_answer(fd);
-    assert_int_equal(answer.status, status);
-    if (in_head != NULL) {
-        assert_non_null(strstr(answer.head, in_head));
-    }
-    if (in_body != NULL) {
-        assert_non_null(strstr(answer.body, in_body));
-    }
-    free(answer.body);
-}
-
-static void expect_end(int fd)
-{
-    char byte;
-    assert_int_equal(get(fd, &byte, 1, WAIT_MS), 0);
-    close(fd);
-}
-
-static void expect_silence(int fd, int ms)
-{
-    char byte;
-    assert_int_equal(get(fd, &byte, 1, ms), -1);
+    return wire_dial(http_port(server));
 }
 
 static int ask(const char *request)
 {
     int fd = dial();
-    put(fd, request);
+    wire_put(fd, request);
     return fd;
 }
 
 static void ask_once(const char *request, int status, const char *in_head, const char *in_body)
 {
-    int fd = ask(request);
-    expect_answer(fd, status, in_head, in_body);
-    close(fd);
+    wire_ask(http_port(server), request, status, in_head, in_body);
 }
 
-/* ---- routing
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- routing ------------------------------------------------------------------------------------------- */
 
 static void a_handler_gets_what_was_asked(void **state)
 {
     (void)state;
     int fd = ask("POST /echo/a%2Fb?colour=dark%20blue&x HTTP/1.1\r\nHost: x\r\nX-Mark: 7\r\nContent-Length: "
                  "4\r\n\r\nbody");
-    struct answer answer = read_answer(fd);
+    struct wire_answer answer = wire_read(fd, false);
     assert_int_equal(answer.status, 201);
     assert_non_null(strstr(answer.head, "Content-Type: application/json\r\n"));
     assert_non_null(strstr(answer.head, "X-Content-Type-Options: nosniff\r\n"));
@@ -380,16 +288,17 @@ static void what_nobody_serves_is_404_as_problem_json(void **state)
 {
     (void)state;
     int fd = ask("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct answer answer = read_answer(fd);
+    struct wire_answer answer = wire_read(fd, false);
     assert_int_equal(answer.status, 404);
     assert_non_null(strstr(answer.head, "Content-Type: application/problem+json\r\n"));
     assert_string_equal(answer.body, "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,"
                                      "\"code\":\"not_found\",\"detail\":\"there is nothing at /nowhere\"}");
     free(answer.body);
-    put(fd, "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /empty HTTP/1.1\r\nHost: "
-            "x\r\n\r\n");
-    expect_answer(fd, 404, NULL, NULL);
-    expect_answer(fd, 200, NULL, NULL); /* the refused body was read: the connection goes on */
+    wire_put(fd,
+             "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /empty HTTP/1.1\r\nHost: "
+             "x\r\n\r\n");
+    wire_expect(fd, 404, NULL, NULL);
+    wire_expect(fd, 200, NULL, NULL); /* the refused body was read: the connection goes on */
     close(fd);
     expect_metric("coinslot_http_requests_total{status=\"4xx\"} 2\n");
     expect_metric("coinslot_http_requests_total{status=\"2xx\"} 1\n");
@@ -418,8 +327,7 @@ static void a_problem_names_field_and_hint_and_stays_json(void **state)
         "\"code\":\"odd\",\"detail\":\"it is ? wrong\\n\",\"field\":\"amount\",\"hint\":\"send \\\"1\\\"\"}");
 }
 
-/* ---- bodies
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- bodies -------------------------------------------------------------------------------------------- */
 
 /* A POST of `size` letters, as much of it as the server takes. */
 static int ask_with_body(const char *path, size_t size, const char *more_headers)
@@ -430,7 +338,7 @@ static int ask_with_body(const char *path, size_t size, const char *more_headers
     char *body = cs_alloc(size + 1);
     memset(body, 'a', size);
     int fd = ask(head);
-    put(fd, body);
+    wire_put(fd, body);
     free(body);
     return fd;
 }
@@ -439,12 +347,12 @@ static void a_body_up_to_the_limit_is_taken_and_beyond_is_413(void **state)
 {
     (void)state;
     int fd = ask_with_body("/empty", BODY_MOST, "");
-    expect_answer(fd, 200, NULL, NULL);
+    wire_expect(fd, 200, NULL, NULL);
     close(fd);
     fd = ask_with_body("/empty", BODY_MOST + 1, "");
-    expect_answer(fd, 413, "application/problem+json", "more than the 1000 bytes");
-    put(fd, "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect_answer(fd, 200, NULL, NULL);
+    wire_expect(fd, 413, "application/problem+json", "more than the 1000 bytes");
+    wire_put(fd, "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire_expect(fd, 200, NULL, NULL);
     close(fd);
     assert_int_equal(atomic_load(&handled), 2);
 }
@@ -453,7 +361,7 @@ static void a_client_that_sends_far_too_much_still_gets_its_answer(void **state)
 {
     (void)state;
     int fd = ask_with_body("/empty", 4000000, "");
-    expect_answer(fd, 413, NULL, "body_too_large");
+    wire_expect(fd, 413, NULL, "body_too_large");
     close(fd);
 }
 
@@ -490,16 +398,16 @@ static void a_client_that_expects_continue_is_told_before_it_sends(void **state)
 {
     (void)state;
     int fd = ask("POST /echo/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
-    expect_answer(fd, 100, NULL, NULL);
-    put(fd, "body");
-    expect_answer(fd, 201, NULL, "\"body\":\"body\"");
+    wire_expect(fd, 100, NULL, NULL);
+    wire_put(fd, "body");
+    wire_expect(fd, 201, NULL, "\"body\":\"body\"");
     close(fd);
     fd = ask("POST /echo/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n");
-    expect_answer(fd, 413, "Connection: close\r\n", NULL);
-    expect_end(fd);
+    wire_expect(fd, 413, "Connection: close\r\n", NULL);
+    wire_expect_end(fd);
     fd = ask("POST /nowhere HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    expect_answer(fd, 404, NULL, NULL);
-    expect_end(fd);
+    wire_expect(fd, 404, NULL, NULL);
+    wire_expect_end(fd);
 }
 
 static void a_request_whose_end_is_in_doubt_is_refused(void **state)
@@ -507,14 +415,14 @@ static void a_request_whose_end_is_in_doubt_is_refused(void **state)
     (void)state;
     int fd =
         ask("POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n");
-    expect_answer(fd, 400, NULL, "ambiguous_length");
-    expect_end(fd);
+    wire_expect(fd, 400, NULL, "ambiguous_length");
+    wire_expect_end(fd);
     fd = ask("POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n");
-    expect_answer(fd, 400, NULL, "ambiguous_length");
-    expect_end(fd);
+    wire_expect(fd, 400, NULL, "ambiguous_length");
+    wire_expect_end(fd);
     fd = ask("POST /empty HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n");
-    expect_answer(fd, 501, NULL, "unknown_transfer_encoding");
-    expect_end(fd);
+    wire_expect(fd, 501, NULL, "unknown_transfer_encoding");
+    wire_expect_end(fd);
 }
 
 static void post_json(const char *type, const char *body, int status, const char *in_body)
@@ -540,15 +448,14 @@ static void a_json_body_is_checked(void **state)
     post_json(type, "{\"a\":{\"b\":{\"c\":{}}}}", 400, "more than 3 levels deep");
 }
 
-/* ---- the protocol
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the protocol -------------------------------------------------------------------------------------- */
 
 static void an_empty_answer_is_a_status_and_a_length(void **state)
 {
     (void)state;
     int fd = ask(
         "POST /empty HTTP/1.1\r\nHost: ::1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
-    struct answer answer = read_answer(fd);
+    struct wire_answer answer = wire_read(fd, false);
     assert_int_equal(strncmp(answer.head, "HTTP/1.1 200 OK\r\n", 17), 0);
     assert_non_null(strstr(answer.head, "\r\nContent-Length: 0\r\n"));
     int lines = 0;
@@ -559,7 +466,7 @@ static void an_empty_answer_is_a_status_and_a_length(void **state)
                      4); /* the status, Date (RFC 9110, section 6.6.1), Content-Length, the empty line */
     assert_non_null(strstr(answer.head, "\r\nDate: "));
     free(answer.body);
-    expect_silence(fd, 50);
+    wire_expect_silence(fd, 50);
     close(fd);
 }
 
@@ -568,10 +475,10 @@ static void a_connection_carries_many_requests(void **state)
     (void)state;
     int fd = dial();
     for (int i = 0; i < 20; i++) {
-        put(fd, "POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
-        expect_answer(fd, 200, NULL, NULL);
-        put(fd, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
-        expect_answer(fd, 200, "Content-Type: text/plain; charset=utf-8\r\n", "hello\n");
+        wire_put(fd, "POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
+        wire_expect(fd, 200, NULL, NULL);
+        wire_put(fd, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
+        wire_expect(fd, 200, "Content-Type: text/plain; charset=utf-8\r\n", "hello\n");
     }
     expect_metric("coinslot_http_connections 1\n");
     close(fd);
@@ -591,12 +498,12 @@ static void pipelined_requests_are_answered_in_order(void **state)
                  "GET /later HTTP/1.1\r\nHost: x\r\n\r\n",
                  i);
     }
-    put(fd, batch);
+    wire_put(fd, batch);
     for (int i = 0; i < 10; i++) {
         char id[20];
         snprintf(id, sizeof(id), "\"id\":\"%d\"", i);
-        expect_answer(fd, 201, NULL, id);
-        expect_answer(fd, 200, NULL, NULL);
+        wire_expect(fd, 201, NULL, id);
+        wire_expect(fd, 200, NULL, NULL);
     }
     close(fd);
     stop_answering();
@@ -609,10 +516,10 @@ static void a_request_may_come_byte_by_byte(void **state)
     int fd = dial();
     for (const char *c = request; *c != '\0'; c++) {
         char one[2] = {*c, '\0'};
-        put(fd, one);
-        pause_ms(1);
+        wire_put(fd, one);
+        wire_pause_ms(1);
     }
-    expect_answer(fd, 201, NULL, "\"body\":\"hello\"");
+    wire_expect(fd, 201, NULL, "\"body\":\"hello\"");
     close(fd);
 }
 
@@ -620,12 +527,12 @@ static void head_is_get_without_the_body(void **state)
 {
     (void)state;
     int fd = ask("HEAD /text HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct answer answer = read_answer_of(fd, true);
+    struct wire_answer answer = wire_read(fd, true);
     assert_int_equal(answer.status, 200);
     assert_non_null(strstr(answer.head, "Content-Length: 6\r\n"));
     free(answer.body);
-    put(fd, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect_answer(fd, 200, NULL, "hello");
+    wire_put(fd, "GET /text HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire_expect(fd, 200, NULL, "hello");
     close(fd);
 }
 
@@ -633,13 +540,13 @@ static void http_1_0_is_answered_and_closed(void **state)
 {
     (void)state;
     int fd = ask("GET /text HTTP/1.0\r\n\r\n");
-    expect_answer(fd, 200, NULL, "hello");
-    expect_end(fd);
+    wire_expect(fd, 200, NULL, "hello");
+    wire_expect_end(fd);
     fd = ask("GET /text HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    expect_answer(fd, 200, "Connection: Keep-Alive\r\n", "hello");
-    put(fd, "GET /text HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    expect_answer(fd, 200, "Connection: close\r\n", "hello");
-    expect_end(fd);
+    wire_expect(fd, 200, "Connection: Keep-Alive\r\n", "hello");
+    wire_put(fd, "GET /text HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    wire_expect(fd, 200, "Connection: close\r\n", "hello");
+    wire_expect_end(fd);
 }
 
 static void headers_beyond_the_limit_are_431(void **state)
@@ -656,27 +563,26 @@ static void a_large_answer_arrives_whole(void **state)
 {
     (void)state;
     int fd = ask("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct answer answer = read_answer(fd);
+    struct wire_answer answer = wire_read(fd, false);
     assert_int_equal(answer.size, 3000000);
     assert_int_equal(strspn(answer.body, "x"), 3000000);
     free(answer.body);
     close(fd);
 }
 
-/* ---- answers from elsewhere
- * -------------------------------------------------------------------------------------- */
+/* ---- answers from elsewhere ---------------------------------------------------------------------------- */
 
 static void a_deferred_request_is_answered_from_another_thread(void **state)
 {
     (void)state;
     int first = ask("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
     struct http_request *request = unpark(1);
-    expect_silence(first, 50);
+    wire_expect_silence(first, 50);
     ask_once("GET /empty HTTP/1.1\r\nHost: x\r\n\r\n", 200, NULL, NULL); /* nobody waits for it */
     http_answer_json(request, 202, json_pack("{s:i}", "a", 1));
-    expect_answer(first, 202, NULL, "{\"a\":1}");
-    put(first, "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect_answer(first, 200, NULL, NULL);
+    wire_expect(first, 202, NULL, "{\"a\":1}");
+    wire_put(first, "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire_expect(first, 200, NULL, NULL);
     close(first);
 }
 
@@ -686,8 +592,8 @@ static void an_answer_may_come_before_the_handler_returns(void **state)
     start_answering();
     int fd = dial();
     for (int i = 0; i < 10; i++) {
-        put(fd, "GET /late-return HTTP/1.1\r\nHost: x\r\n\r\n");
-        expect_answer(fd, 200, NULL, NULL);
+        wire_put(fd, "GET /late-return HTTP/1.1\r\nHost: x\r\n\r\n");
+        wire_expect(fd, 200, NULL, NULL);
     }
     close(fd);
     stop_answering();
@@ -699,8 +605,8 @@ static void *hammer(void *count)
 {
     int fd = dial();
     for (int i = 0; i < *(int *)count; i++) {
-        put(fd, "POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
-        expect_answer(fd, 200, NULL, NULL);
+        wire_put(fd, "POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
+        wire_expect(fd, 200, NULL, NULL);
         if (i % 50 == 49) {
             close(fd);
             fd = dial();
@@ -738,7 +644,7 @@ static void a_client_that_hangs_up_costs_nothing(void **state)
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
         }
         close(fd);
-        pause_ms(2);
+        wire_pause_ms(2);
         http_answer_problem(request, 503, "busy", NULL, NULL, "no room");
     }
     expect_metric("coinslot_http_connections 0\n");
@@ -749,8 +655,7 @@ static void a_client_that_hangs_up_costs_nothing(void **state)
     assert_int_equal(atomic_load(&handled), 11);
 }
 
-/* ---- limits, start and stop
- * -------------------------------------------------------------------------------------- */
+/* ---- limits, start and stop ---------------------------------------------------------------------------- */
 
 static void connections_beyond_the_limit_are_closed(void **state)
 {
@@ -759,11 +664,11 @@ static void connections_beyond_the_limit_are_closed(void **state)
     int fds[3];
     for (size_t i = 0; i < 3; i++) {
         fds[i] = ask("GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
-        expect_answer(fds[i], 200, NULL, NULL);
+        wire_expect(fds[i], 200, NULL, NULL);
     }
     char byte;
     int fourth = dial();
-    assert_true(get(fourth, &byte, 1, WAIT_MS) <= 0);
+    assert_true(wire_get(fourth, &byte, 1, WIRE_WAIT_MS) <= 0);
     close(fourth);
     expect_metric("coinslot_http_connections_refused_total{limit=\"total\"} 1\n");
     expect_metric("coinslot_http_connections 3\n");
@@ -853,9 +758,9 @@ static void an_idle_connection_is_closed(void **state)
     (void)state;
     start_server("127.0.0.1", 10, 1);
     int fd = ask("GET /empty HTTP/1.1\r\nHost: x\r\n\r\n"), half = ask("POST /empty HT");
-    expect_answer(fd, 200, NULL, NULL);
-    expect_end(fd);
-    expect_end(half);
+    wire_expect(fd, 200, NULL, NULL);
+    wire_expect_end(fd);
+    wire_expect_end(half);
     stop_server();
 }
 
@@ -867,8 +772,8 @@ static void ipv6_works_like_ipv4(void **state)
     struct sockaddr_in6 address = {
         .sin6_family = AF_INET6, .sin6_port = htons(http_port(server)), .sin6_addr = in6addr_loopback};
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    put(fd, "GET /echo/six HTTP/1.1\r\nHost: [::1]\r\n\r\n");
-    expect_answer(fd, 201, NULL, "\"peer\":\"::1\",\"loopback\":true");
+    wire_put(fd, "GET /echo/six HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+    wire_expect(fd, 201, NULL, "\"peer\":\"::1\",\"loopback\":true");
     close(fd);
     stop_server();
 }
@@ -903,7 +808,7 @@ static void a_stop_lets_deferred_requests_have_their_answer(void **state)
     (void)state;
     start_server("127.0.0.1", 100, 30);
     int fds[8], idle = ask("GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect_answer(idle, 200, NULL, NULL);
+    wire_expect(idle, 200, NULL, NULL);
     for (size_t i = 0; i < 8; i++) {
         fds[i] = ask("POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
     }
@@ -915,17 +820,17 @@ static void a_stop_lets_deferred_requests_have_their_answer(void **state)
     assert_int_equal(connect(refused, (struct sockaddr *)&address, sizeof(address)), -1);
     assert_int_equal(errno, ECONNREFUSED);
     close(refused);
-    put(idle, "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect_answer(idle, 200, "Connection: close\r\n", NULL);
-    expect_end(idle);
+    wire_put(idle, "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire_expect(idle, 200, "Connection: close\r\n", NULL);
+    wire_expect_end(idle);
 
     start_answering(); /* while http_close runs */
     http_answer_empty(one, 200);
     http_close(server);
     stop_answering();
     for (size_t i = 0; i < 8; i++) {
-        expect_answer(fds[i], 200, "Connection: close\r\n", NULL);
-        expect_end(fds[i]);
+        wire_expect(fds[i], 200, "Connection: close\r\n", NULL);
+        wire_expect_end(fds[i]);
     }
     metrics_close(metrics);
 }
