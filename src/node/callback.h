@@ -10,7 +10,11 @@
 #include "http/http.h"
 #include "store/store.h"
 
-enum callback_signature { SIGNATURE_AUTO, SIGNATURE_ALWAYS, SIGNATURE_NEVER }; /* auto: always, for a callback can be forged */
+enum callback_signature {
+    SIGNATURE_AUTO,
+    SIGNATURE_ALWAYS,
+    SIGNATURE_NEVER
+}; /* auto: always, for a callback can be forged */
 
 struct callback_options {
     const char *secret; /* "" : only loopback may call */
@@ -21,7 +25,8 @@ struct callback_options {
 struct callback;
 
 /* Adds its routes to `http`; lives until after http_close. */
-struct callback *callback_open(const struct callback_options *options, struct store *store, struct http *http);
+struct callback *callback_open(const struct callback_options *options, struct store *store,
+                               struct http *http);
 void callback_close(struct callback *callback);
 
 #endif
