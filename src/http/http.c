@@ -28,13 +28,13 @@ static enum MHD_Result on_accept(void *context, const struct sockaddr *address, 
 {
     struct http *http = context;
     (void)size;
-    switch (peers_judge(http->peers, address)) {
-    case PEERS_WELCOME:
+    switch (clients_judge(http->clients, address)) {
+    case CLIENTS_WELCOME:
         return MHD_YES;
-    case PEERS_TOO_MANY:
+    case CLIENTS_TOO_MANY:
         metrics_add(http->refused_total, 1);
         break;
-    case PEERS_TOO_MANY_PER_IP:
+    case CLIENTS_TOO_MANY_PER_IP:
         metrics_add(http->refused_per_ip, 1);
         break;
     }
@@ -47,12 +47,12 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     struct http *http = context;
     switch (code) {
     case MHD_CONNECTION_NOTIFY_STARTED:
-        *socket_context =
-            peers_enter(http->peers,
-                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        *socket_context = clients_enter(
+            http->clients,
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
         break;
     case MHD_CONNECTION_NOTIFY_CLOSED:
-        peers_leave(http->peers, *socket_context);
+        clients_leave(http->clients, *socket_context);
         break;
     }
 }
@@ -154,7 +154,7 @@ __attribute__((noreturn)) static void on_panic(void *context, const char *file, 
 
 static int64_t count_connections(void *context)
 {
-    return (int64_t)peers_count(((struct http *)context)->peers);
+    return (int64_t)clients_count(((struct http *)context)->clients);
 }
 
 static void add_metrics(struct http *http)
@@ -183,7 +183,7 @@ struct http *http_open(const struct http_options *options)
     http->options.host = cs_strdup(options->host);
     http->quiesced_socket = -1;
     http->router = router_open();
-    http->peers = peers_open(options->connections_most, options->connections_per_ip_most);
+    http->clients = clients_open(options->connections_most, options->connections_per_ip_most);
     add_metrics(http);
     return http;
 }
@@ -274,7 +274,7 @@ void http_close(struct http *http)
         close(http->quiesced_socket);
     }
     router_close(http->router);
-    peers_close(http->peers);
+    clients_close(http->clients);
     free((void *)(uintptr_t)http->options.host);
     free(http);
 }

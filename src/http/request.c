@@ -124,7 +124,7 @@ bool request_begin(struct http_request *request, const char *method)
 {
     request->method = method;
     request->stage = REQUEST_RECEIVING;
-    peers_format(peer_address(request), request->peer);
+    clients_format(peer_address(request), request->peer);
     unsigned long long length;
     if (!framing_is_plain(request, &length)) {
         return true;
@@ -220,7 +220,7 @@ const char *http_request_body(const struct http_request *request, size_t *size)
 
 bool http_request_from_loopback(const struct http_request *request)
 {
-    return peers_is_loopback(peer_address(request));
+    return clients_is_loopback(peer_address(request));
 }
 
 const char *http_request_peer(const struct http_request *request)

@@ -15,8 +15,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "http/clients.h"
 #include "http/http.h"
-#include "http/peers.h"
 #include "http/router.h"
 #include "http/target.h"
 
@@ -30,7 +30,7 @@ struct http {
     struct MHD_Daemon *daemon;
     int quiesced_socket; /* ours to close once its threads are gone; -1 before */
     struct router *router;
-    struct peers *peers;
+    struct clients *clients;
     atomic_bool quiesced, closing;
     atomic_size_t deferred; /* suspended, and not answered yet */
     atomic_size_t busy;     /* given to a handler, and the answer not sent yet */

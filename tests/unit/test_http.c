@@ -18,8 +18,8 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "http/clients.h"
 #include "http/http.h"
-#include "http/peers.h"
 #include "lib/wire.h"
 
 #define BODY_MOST 1000
@@ -693,44 +693,44 @@ static void peer_at(struct sockaddr_storage *address, const char *text)
     }
 }
 
-static enum peers_verdict judge(struct peers *peers, const char *text)
+static enum clients_verdict judge(struct clients *clients, const char *text)
 {
     struct sockaddr_storage address;
     peer_at(&address, text);
-    return peers_judge(peers, (struct sockaddr *)&address);
+    return clients_judge(clients, (struct sockaddr *)&address);
 }
 
-static struct peer *enter(struct peers *peers, const char *text)
+static struct client *enter(struct clients *clients, const char *text)
 {
     struct sockaddr_storage address;
     peer_at(&address, text);
-    return peers_enter(peers, (struct sockaddr *)&address);
+    return clients_enter(clients, (struct sockaddr *)&address);
 }
 
 static void addresses_are_limited_each_but_loopback_is_not(void **state)
 {
     (void)state;
-    struct peers *peers = peers_open(6, 2);
-    struct peer *a = enter(peers, "192.0.2.1"), *b = enter(peers, "192.0.2.1");
-    assert_int_equal(judge(peers, "192.0.2.1"), PEERS_TOO_MANY_PER_IP);
-    assert_int_equal(judge(peers, "::ffff:192.0.2.1"),
-                     PEERS_TOO_MANY_PER_IP); /* the same one through an IPv6 socket */
-    assert_int_equal(judge(peers, "192.0.2.2"), PEERS_WELCOME);
-    struct peer *c = enter(peers, "2001:db8::1"), *d = enter(peers, "2001:db8::2");
-    assert_int_equal(judge(peers, "2001:db8::3"), PEERS_TOO_MANY_PER_IP); /* one /64 is one holder */
-    assert_int_equal(judge(peers, "2001:db8:0:1::1"), PEERS_WELCOME);
-    peers_leave(peers, a);
-    assert_int_equal(judge(peers, "192.0.2.1"), PEERS_WELCOME);
-    struct peer *e = enter(peers, "127.0.0.1"), *f = enter(peers, "127.0.0.1");
-    assert_int_equal(judge(peers, "127.0.0.1"), PEERS_WELCOME);
-    struct peer *g = enter(peers, "::1");
-    assert_int_equal(judge(peers, "127.0.0.1"), PEERS_TOO_MANY);
-    struct peer *all[] = {b, c, d, e, f, g};
+    struct clients *clients = clients_open(6, 2);
+    struct client *a = enter(clients, "192.0.2.1"), *b = enter(clients, "192.0.2.1");
+    assert_int_equal(judge(clients, "192.0.2.1"), CLIENTS_TOO_MANY_PER_IP);
+    assert_int_equal(judge(clients, "::ffff:192.0.2.1"),
+                     CLIENTS_TOO_MANY_PER_IP); /* the same one through an IPv6 socket */
+    assert_int_equal(judge(clients, "192.0.2.2"), CLIENTS_WELCOME);
+    struct client *c = enter(clients, "2001:db8::1"), *d = enter(clients, "2001:db8::2");
+    assert_int_equal(judge(clients, "2001:db8::3"), CLIENTS_TOO_MANY_PER_IP); /* one /64 is one holder */
+    assert_int_equal(judge(clients, "2001:db8:0:1::1"), CLIENTS_WELCOME);
+    clients_leave(clients, a);
+    assert_int_equal(judge(clients, "192.0.2.1"), CLIENTS_WELCOME);
+    struct client *e = enter(clients, "127.0.0.1"), *f = enter(clients, "127.0.0.1");
+    assert_int_equal(judge(clients, "127.0.0.1"), CLIENTS_WELCOME);
+    struct client *g = enter(clients, "::1");
+    assert_int_equal(judge(clients, "127.0.0.1"), CLIENTS_TOO_MANY);
+    struct client *all[] = {b, c, d, e, f, g};
     for (size_t i = 0; i < 6; i++) {
-        peers_leave(peers, all[i]);
+        clients_leave(clients, all[i]);
     }
-    assert_int_equal(peers_count(peers), 0);
-    peers_close(peers);
+    assert_int_equal(clients_count(clients), 0);
+    clients_close(clients);
 }
 
 static void what_is_loopback_is_known_in_every_form(void **state)
@@ -741,15 +741,15 @@ static void what_is_loopback_is_known_in_every_form(void **state)
     struct sockaddr_storage address;
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
         peer_at(&address, yes[i]);
-        assert_true(peers_is_loopback((struct sockaddr *)&address));
+        assert_true(clients_is_loopback((struct sockaddr *)&address));
     }
     for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
         peer_at(&address, no[i]);
-        assert_false(peers_is_loopback((struct sockaddr *)&address));
+        assert_false(clients_is_loopback((struct sockaddr *)&address));
     }
     char text[INET6_ADDRSTRLEN];
     peer_at(&address, "::ffff:127.0.0.1");
-    peers_format((struct sockaddr *)&address, text);
+    clients_format((struct sockaddr *)&address, text);
     assert_string_equal(text, "127.0.0.1");
 }
 
