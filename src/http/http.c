@@ -180,7 +180,7 @@ struct http *http_open(const struct http_options *options)
     assert(options->threads > 0 && options->connections_most > 0);
     struct http *http = cs_alloc(sizeof(*http));
     http->options = *options;
-    http->options.host = cs_strdup(options->host);
+    http->host = cs_strdup(options->host);
     http->quiesced_socket = -1;
     http->router = router_open();
     http->clients = clients_open(options->connections_most, options->connections_per_ip_most);
@@ -198,7 +198,7 @@ enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
 {
     int listening;
     http->port = http->options.port;
-    if (listen_open(http->options.host, &http->port, &listening, error) != CS_OK) {
+    if (listen_open(http->host, &http->port, &listening, error) != CS_OK) {
         return CS_EIO;
     }
     MHD_set_panic_func(on_panic, NULL);
@@ -275,6 +275,6 @@ void http_close(struct http *http)
     }
     router_close(http->router);
     clients_close(http->clients);
-    free((void *)(uintptr_t)http->options.host);
+    free(http->host);
     free(http);
 }

@@ -49,7 +49,7 @@ enum cs_err listen_open(const char *host, uint16_t *port, int *socket_fd, char e
     }
     enum cs_err err = CS_EIO;
     int on = 1;
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t size = sizeof(bound);
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     /* A restart must not wait for the old connections' TIME_WAIT; a live listener still excludes us. */

@@ -25,7 +25,8 @@
 #define REQUEST_HEADERS_MOST 8
 
 struct http {
-    struct http_options options; /* host is owned */
+    struct http_options options;
+    char *host;
     uint16_t port;
     struct MHD_Daemon *daemon;
     int quiesced_socket; /* ours to close once its threads are gone; -1 before */

@@ -83,11 +83,9 @@ static bool fits(const struct pattern *pattern, const struct target *target)
 static void allow(struct router_match *match, const char *method)
 {
     size_t used = strlen(match->allow);
-    int more = snprintf(match->allow + used, ROUTER_ALLOW_SIZE - used, "%s%s", used > 0 ? ", " : "", method);
+    int more = snprintf(match->allow + used, ROUTER_ALLOW_SIZE - used, "%s%s%s", used > 0 ? ", " : "", method,
+                        strcmp(method, "GET") == 0 ? ", HEAD" : "");
     assert(more > 0 && (size_t)more < ROUTER_ALLOW_SIZE - used);
-    if (strcmp(method, "GET") == 0) {
-        allow(match, "HEAD");
-    }
 }
 
 static void take(const struct pattern *pattern, const struct target *target, struct router_match *match)

@@ -141,7 +141,9 @@ static void replace(char *text, const char *from, const char *to)
     char *at = strstr(text, from);
     assert_non_null(at);
     assert_int_equal(strlen(from), strlen(to));
-    memcpy(at, to, strlen(to));
+    while (*to != '\0') {
+        *at++ = *to++;
+    }
 }
 
 static void ask(const char *request, int status, const char *in_head, const char *in_body)
