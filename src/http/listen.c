@@ -41,6 +41,14 @@ static enum cs_err resolve(const char *host, uint16_t port, struct addrinfo **fo
     return CS_OK;
 }
 
+static uint16_t port_of(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET6) {
+        return ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
+    }
+    return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+}
+
 enum cs_err listen_open(const char *host, uint16_t *port, int *socket_fd, char error[HTTP_ERROR_SIZE])
 {
     struct addrinfo *found;
@@ -49,7 +57,8 @@ enum cs_err listen_open(const char *host, uint16_t *port, int *socket_fd, char e
     }
     enum cs_err err = CS_EIO;
     int on = 1;
-    struct sockaddr_storage bound = {0};
+    struct sockaddr_storage bound;
+    memset(&bound, 0, sizeof(bound));
     socklen_t size = sizeof(bound);
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     /* A restart must not wait for the old connections' TIME_WAIT; a live listener still excludes us. */
@@ -60,8 +69,7 @@ enum cs_err listen_open(const char *host, uint16_t *port, int *socket_fd, char e
                  strerror(errno), advice(errno));
         goto out;
     }
-    *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                              : ((struct sockaddr_in *)&bound)->sin_port);
+    *port = port_of(&bound);
     *socket_fd = fd;
     fd = -1;
     err = CS_OK;
