@@ -212,7 +212,7 @@ struct store_subscription {
     int64_t created_at_ms;
 };
 
-/* device, address and minimum are given. CS_ENOTFOUND: the device; CS_ECONFLICT: subscribed already; CS_EDENIED: retired; CS_EBUSY: limit. */
+/* device, address and minimum are given. CS_ENOTFOUND: the device; CS_ECONFLICT: subscribed already; CS_EDENIED: retired; CS_EINVAL: it has as many as one may have. */
 CS_MUST_CHECK enum cs_err store_create_subscription(struct store *store, struct store_subscription *subscription);
 CS_MUST_CHECK enum cs_err store_remove_subscription(struct store *store, const char *device_id, const char *id);
 

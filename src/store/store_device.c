@@ -303,7 +303,7 @@ static enum cs_err subscribe_apply(struct store *store, struct command *base)
         return CS_ECONFLICT;
     }
     if (device->subscriptions >= store->options.subscriptions_most) {
-        return CS_EBUSY;
+        return CS_EINVAL;
     }
     subscribe->device = device;
     subscription->created_at_ms = store->batch.now_ms;
