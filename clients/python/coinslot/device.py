@@ -2,8 +2,8 @@
 
     /usr/bin/python3 -m coinslot.device --url ws://127.0.0.1:7091 --device dev_… --token-file F --state FILE
 
-A payment is persisted together with its credit before it is acked. Acks are cumulative; outcomes are repeated after each welcome until the
-relay has noted them. The connection is made again for ever, after growing, random delays.
+A payment is persisted together with its credit before it is acked. Acks are cumulative; outcomes are repeated after each welcome until
+the relay has noted them. The connection is made again for ever, after growing, random delays.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Ended:
 
 
 class Device:
-    """One device. Make and `run` it inside an asyncio loop; what happens is told to `on_event` as small dicts with the key `event`."""
+    """One device, made and `run` inside an asyncio loop. What happens is told to `on_event`, as small dicts with the key `event`."""
 
     def __init__(
         self,
@@ -239,7 +239,8 @@ class Device:
         if welcome["type"] != "welcome":
             raise RelayError(f"a {welcome['type']} where the welcome should have been")
         last_acked = _number(welcome, "last_acked")
-        self._tell({"event": "welcome", "resume": self.state.seq, "last_acked": last_acked, "pending": _number(welcome, "pending")})
+        pending = _number(welcome, "pending")
+        self._tell({"event": "welcome", "resume": self.state.seq, "last_acked": last_acked, "pending": pending})
         self._meet_store(challenge["epoch"], last_acked)
 
     def _meet_store(self, epoch: str, last_acked: int) -> None:

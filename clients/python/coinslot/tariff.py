@@ -24,13 +24,14 @@ class Tariff:
     seconds: int = 6  # … is six seconds
     minimum: int = 0
     late_after_s: Optional[int] = None
+    cap_s: int = 2**31 - 1  # of one payment; more has no place in an outcome
 
     def __post_init__(self) -> None:
-        if self.raw <= 0 or self.seconds <= 0 or self.minimum < 0:
-            raise ValueError("a tariff needs raw and seconds above 0, and a minimum of 0 or more")
+        if self.raw <= 0 or self.seconds <= 0 or self.minimum < 0 or not 0 < self.cap_s < 2**31:
+            raise ValueError("a tariff needs raw, seconds and cap_s above 0, and a minimum of 0 or more")
 
     def price(self, amount: int, age_s: int) -> Union[Granted, Refused]:
-        seconds = amount * self.seconds // self.raw
+        seconds = min(amount * self.seconds // self.raw, self.cap_s)
         if amount < self.minimum or seconds == 0:
             return Refused("below_minimum")
         if self.late_after_s is not None and age_s > self.late_after_s:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from coinslot.address import format_address
 from coinslot.amount import RAW_MOST, format_nano, parse_nano, parse_raw
 from coinslot.state import GRANTED_KEPT, OUTCOMES_KEPT, State, StateFile
 from coinslot.tariff import Granted, Refused, Tariff
@@ -26,8 +27,10 @@ def test_what_is_no_amount_of_nano_is_refused(text):
 
 
 def test_a_price_is_exact_where_a_float_would_not_be():
-    tariff = Tariff(raw=1, seconds=1)
-    assert tariff.price(RAW_MOST, 0) == Granted(RAW_MOST)
+    tariff = Tariff(raw=10**30 + 1, seconds=1)
+    assert tariff.price(7 * 10**30 + 6, 0) == Granted(6)
+    assert tariff.price(7 * 10**30 + 7, 0) == Granted(7)
+    assert Tariff(raw=1, seconds=1, cap_s=7200).price(RAW_MOST, 0) == Granted(7200)
     assert Tariff(raw=3, seconds=1).price(8, 0) == Granted(2)
 
 
@@ -53,3 +56,10 @@ def test_the_state_is_bounded_and_comes_back_as_it_was(tmp_path):
     assert again.state.granted_seconds("nano:999:0") == 1
     assert again.state.granted_seconds("nano:1:0") is None
     assert isinstance(again.state, State)
+
+
+def test_an_address_is_written_as_the_node_writes_it():
+    # From the recorded callbacks: link and link_as_account of one block.
+    key = bytes.fromhex("66327FFECDBF7616CED4ACED29647B6F8D4A10BF4DB1A45C9D4E1B53EF7A4EAB")
+    assert format_address(key) == "nano_1sjkhzzeuhup4u9fbd9f77k9puwfbaadymfjnjgbtmiuchqqnmodbwrsnhn9"
+    assert format_address(bytes(32)) == "nano_1111111111111111111111111111111111111111111111111111hifc8npp"

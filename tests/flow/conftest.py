@@ -1,0 +1,103 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "lib"), str(ROOT / "clients" / "python")]
+
+from blocks import Signer  # noqa: E402
+from meter import Meter  # noqa: E402
+from node import FakeNode  # noqa: E402
+from relay import CONFIG, Relay  # noqa: E402
+from session import Loop, Session  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def signer():
+    signer = Signer()
+    yield signer
+    signer.close()
+
+
+@pytest.fixture(scope="session")
+def loop():
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def make_relay(tmp_path):
+    """Relays that are stopped, and judged, at the end of the test."""
+    made = []
+
+    def make(config=CONFIG, name="relay", start=True, **options):
+        relay = Relay(tmp_path / name, config, **options)
+        made.append(relay)
+        return relay.start() if start else relay
+
+    yield make
+    for relay in made:
+        relay.close()
+
+
+@pytest.fixture
+def relay(make_relay):
+    return make_relay()
+
+
+@pytest.fixture
+def node(relay):
+    node = FakeNode(relay.http_port)
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def payer(signer, request):
+    """An account with money, another one in each test."""
+    return signer.account(f"payer of {request.node.name}")
+
+
+@pytest.fixture
+def shop(signer, request):
+    """The account that a device's owner is paid on."""
+    return signer.account(f"shop of {request.node.name}")
+
+
+@pytest.fixture
+def device(relay, shop):
+    """A device that is subscribed to the shop's address."""
+    device = relay.create_device("Meter 12")
+    relay.subscribe(device, shop)
+    return device
+
+
+@pytest.fixture
+def make_meter(tmp_path):
+    made = []
+
+    def make(relay, device, name="meter", arguments=()):
+        meter = Meter(tmp_path / name, relay.ws_url, device, arguments)
+        made.append(meter)
+        return meter
+
+    yield make
+    for meter in made:
+        meter.close()
+
+
+@pytest.fixture
+def connect(loop):
+    """Bare sessions, closed at the end of the test."""
+    made = []
+
+    def connect_to(relay, **options):
+        session = Session(loop, relay.ws_url, **options)
+        made.append(session)
+        return session
+
+    yield connect_to
+    for session in made:
+        session.abort()
