@@ -183,7 +183,7 @@ const char *ws_client_receive(struct ws_client *client, int wait_ms, uint16_t *c
             return client->text;
         }
         if (opcode == 0x8) {
-            *code = length >= 2 ? (uint16_t)(payload[0] << 8 | payload[1]) : 1005;
+            *code = (uint16_t)(length >= 2 ? payload[0] << 8 | payload[1] : 1005);
             ws_client_send_frame(client, 0x88, payload, length);
             return NULL;
         }

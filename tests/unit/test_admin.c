@@ -68,7 +68,7 @@ static void make_tokens(void)
         struct store_api_token token = {.role = (enum store_role)role};
         uint8_t hash[STORE_HASH_SIZE];
         snprintf(token.name, sizeof token.name, "%s", store_role_text(token.role));
-        snprintf(role_tokens[role], sizeof role_tokens[role], "token-of-the-%s", token.name);
+        snprintf(role_tokens[role], sizeof role_tokens[role], "token-of-the-%s", store_role_text(token.role));
         store_hash_token(store, role_tokens[role], hash);
         assert_int_equal(store_create_api_token(store, &token, hash), CS_OK);
     }
