@@ -6,8 +6,9 @@ import socket
 import pytest
 
 from blocks import ZERO, print_callback, print_document
+from network import ADDRESS, run_in_own_network
 from node import FakeNode, read_answer, recorded_callbacks
-from relay import CONFIG
+from relay import CONFIG, Relay
 
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493  # of Ed25519's prime subgroup
 
@@ -276,30 +277,24 @@ def test_with_the_secret_a_proxy_may_stand_between_and_without_it_nobody_may_gue
     assert "correct-horse" not in relay.stderr()
 
 
-def own_address():
-    """An address of this machine that is not loopback; None when it has no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # nothing is sent
-        except OSError:
-            return None
-        return probe.getsockname()[0]
-
-
-@pytest.mark.skipif(own_address() is None, reason="this machine has only loopback")
-def test_from_another_address_than_loopback_only_the_secret_opens(make_relay, payer, shop):
-    config = "[callback]\nconfirm = source\nsecret = correct-horse-battery-staple\n"
-    relay = make_relay(config, http="0.0.0.0:0")
-    device = relay.create_device()
-    relay.subscribe(device, shop)
+def test_from_another_address_than_loopback_only_the_secret_opens(tmp_path, payer, shop):
     notice = payer.send(shop, 7)
-    answer = FakeNode(relay.http_port, host=own_address()).notify(notice)
-    assert answer.status == 403
-    answer.problem()
-    assert hashes(relay) == []
-    with_secret = FakeNode(relay.http_port, target="/callback/correct-horse-battery-staple", host=own_address())
-    assert with_secret.notify(notice).status == 200
-    assert hashes(relay) == [notice.hash]
+
+    def elsewhere():
+        config = "[callback]\nconfirm = source\nsecret = correct-horse-battery-staple\n"
+        relay = Relay(tmp_path, config, http="0.0.0.0:0").start()
+        device = relay.create_device()
+        relay.subscribe(device, shop)
+        answer = FakeNode(relay.http_port, host=ADDRESS).notify(notice)
+        assert answer.status == 403
+        answer.problem()
+        assert hashes(relay) == []
+        with_secret = FakeNode(relay.http_port, target="/callback/correct-horse-battery-staple", host=ADDRESS)
+        assert with_secret.notify(notice).status == 200
+        assert hashes(relay) == [notice.hash]
+        relay.close()
+
+    run_in_own_network(elsewhere)
 
 
 # ---- when there is no room ------------------------------------------------------------------------------------------

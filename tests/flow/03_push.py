@@ -9,9 +9,10 @@ import pytest
 
 from coinslot.device import Backoff, Device, TokenCredential
 from coinslot.state import StateFile
+from network import ADDRESS, run_in_own_network
 from node import FakeNode
-from relay import CONFIG, wait_until
-from session import Closed
+from relay import CONFIG, Relay, wait_until
+from session import Closed, Loop, Session
 
 PRICE = 10**27  # buys six seconds
 
@@ -191,6 +192,27 @@ def test_a_device_cannot_use_anothers_token(relay, device, connect):
     session = connect(relay)
     session.hello(device, token=other["token"])
     assert session.receive_close() == 4002
+
+
+def test_a_token_goes_over_a_plain_connection_from_elsewhere_only_where_the_config_allows_it(tmp_path):
+    def elsewhere():
+        loop = Loop()
+        for name, allowed in (("no", ""), ("yes", "[ws]\nallow_plain_tokens = yes\n")):
+            relay = Relay(tmp_path / name, CONFIG + allowed, ws="0.0.0.0:0").start()
+            device = relay.create_device()
+            session = Session(loop, f"ws://{ADDRESS}:{relay.ws_port}")
+            session.hello(device)
+            if allowed:
+                session.receive("welcome")
+            else:
+                assert session.receive_close() == 4005
+            session.abort()
+            near = Session(loop, f"ws://127.0.0.1:{relay.ws_port}")
+            near.greet(device)
+            near.abort()
+            relay.close()
+
+    run_in_own_network(elsewhere)
 
 
 def test_a_second_session_fences_the_first_and_takes_over_without_a_hole(relay, device, payer, shop, connect):

@@ -42,7 +42,7 @@ def assert_clean(stderr):
 
 
 class Relay:
-    def __init__(self, folder, config=CONFIG, arguments=(), http="127.0.0.1:0"):
+    def __init__(self, folder, config=CONFIG, arguments=(), http="127.0.0.1:0", ws="127.0.0.1:0"):
         self.folder = Path(folder)
         self.data = self.folder / "data"
         self.config = self.folder / "coinslot.conf"
@@ -50,7 +50,7 @@ class Relay:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(config)
         self._arguments = list(arguments)
-        self._http, self._ws = http, "127.0.0.1:0"
+        self._http, self._ws = http, ws
         self._tokens = {}
         self.process = None
 

@@ -1,6 +1,6 @@
 // Signs Nano blocks with an implementation that is not ours: one JSON request a line on stdin, one JSON answer a line on stdout.
 import { createInterface } from 'node:readline';
-import { createBlock, deriveAddress, derivePublicKey, signBlock } from 'nanocurrency';
+import { createBlock, deriveAddress, derivePublicKey, hashBlock, signBlock, verifyBlock } from 'nanocurrency';
 
 const operations = {
   account({ secret }) {
@@ -9,6 +9,11 @@ const operations = {
   },
   signature({ secret, hash }) {
     return signBlock({ hash, secretKey: secret });
+  },
+  // The state block's hash as this implementation reckons it, and whether `hash` is signed by the block's account.
+  verify({ hash, block }) {
+    const publicKey = derivePublicKey(block.account);
+    return { hash: hashBlock(block), valid: verifyBlock({ hash, signature: block.signature, publicKey }) };
   },
   // A state block; `link` is an address (a send) or 64 hexadecimal digits.
   block({ secret, previous, representative, balance, link, work }) {

@@ -1,0 +1,65 @@
+"""`./dev run`'s demo, without a terminal."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+from meter import CLIENT
+from network import ADDRESS, run_in_own_network
+from relay import BINARY, assert_clean, run_coinslot
+
+
+def demo(folder, script, *arguments):
+    command = [sys.executable, "-m", "coinslot.demo", "--data", str(folder), "--http-port", "0", "--ws-port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(CLIENT), "COINSLOT_BINARY": str(BINARY)}
+    done = subprocess.run(
+        [*command, "--rate", "4", "--script", script, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
+    assert_clean((folder / "relay.log").read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "\033" not in done.stdout
+    assert run_coinslot("check", "--data", folder / "relay").returncode == 0
+    return done.stdout
+
+
+def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_run_goes_on(tmp_path):
+    folder = tmp_path / "demo"
+    out = demo(folder, "3s,p,3s,p,3s,q")
+    assert re.search(r"driver  paid \d+(\.\d+)? nano → the relay stored [0-9A-F]{8}… and answered 200", out)
+    assert re.search(r"meter   is unplugged; 3 waiting for it", out)
+    missed = int(re.search(r"plugged the meter in again; it missed (\d+)", out).group(1))
+    assert missed >= 3
+    seqs = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", out)]
+    assert seqs == list(range(1, len(seqs) + 1))
+    stored = len(re.findall("the relay stored", out))
+    assert re.search(rf"{stored} payments stored in all runs", out)
+    assert "curl" in out and "/api/v1/deliveries" in out
+    meter = json.loads((folder / "meter.json").read_text())
+
+    again = demo(folder, "3s,r,3s,q")
+    assert json.loads((folder / "meter.json").read_text()) == meter
+    assert "pulled the relay's plug" in again
+    assert "meter   lost the relay" in again
+    later = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", again)]
+    assert later == list(range(later[0], later[0] + len(later)))
+    assert later[0] == len(seqs) + 1 or later[0] == stored + 1
+    state = json.loads((folder / "meter-state.json").read_text())
+    assert state["seq"] == later[-1]
+
+
+def test_for_the_local_network_it_says_what_that_implies(tmp_path):
+    def elsewhere():
+        out = demo(tmp_path / "demo", "1s,q", "--lan")
+        assert "HTTP on 0.0.0.0:" in out
+        assert f"From the local network: http://{ADDRESS}:" in out
+        assert "Tokens go over it unencrypted" in out
+
+    run_in_own_network(elsewhere)
