@@ -97,6 +97,9 @@ void sql_bind(sqlite3_stmt *statement, const char *types, ...)
 
 enum cs_err sql_error(int code)
 {
+    if (code == SQLITE_IOERR_SHMSIZE) {
+        return CS_EFULL; /* no room for the next piece of the WAL's index, -shm: a full disk by another name */
+    }
     switch (code & 0xff) {
     case SQLITE_OK:
     case SQLITE_DONE:
