@@ -368,7 +368,7 @@ enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
     enum cs_err err = listener_open(&push->loop, push->options.host, push->options.port, on_accepted, push,
                                     &push->listener, error, PUSH_ERROR_SIZE);
     if (err == CS_OK) {
-        push->context = create_context(push);
+        push->context = push->library = create_context(push);
         push->vhost = push->context != NULL ? lws_get_vhost_by_name(push->context, "default") : NULL;
         if (push->vhost == NULL) {
             snprintf(error, PUSH_ERROR_SIZE,

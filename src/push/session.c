@@ -34,6 +34,8 @@ struct session {
     uint32_t queued;
     uint16_t end_code; /* 0: not ending */
     bool reading;
+    bool timed;   /* a timeout is wanted */
+    bool closing; /* the close frame is all that is left to send */
     bool counted; /* among its peer's */
     bool private;
     const char *end_reason;
@@ -185,8 +187,11 @@ void session_set_reading(struct session *session, bool reading)
 
 void session_set_timeout(struct session *session, uint32_t seconds)
 {
-    lws_set_timer_usecs(session->wsi,
-                        seconds != 0 ? (lws_usec_t)seconds * LWS_USEC_PER_SEC : LWS_SET_TIMER_USEC_CANCEL);
+    /* libwebsockets 4.1.6 takes its own LWS_SET_TIMER_USEC_CANCEL for a time in the past and fires at once: a flag cancels. */
+    session->timed = seconds != 0;
+    if (seconds != 0) {
+        lws_set_timer_usecs(session->wsi, (lws_usec_t)seconds * LWS_USEC_PER_SEC);
+    }
 }
 
 /* ---- before the WebSocket: who may connect
@@ -307,6 +312,27 @@ static void close_session(struct session *session)
     }
 }
 
+/*
+ * The close frame goes out only if the wsi is closed while nothing is under way, and from a timer: Debian's libwebsockets 4.1.6 is built
+ * with _DEBUG, where a close that any other callback asks for is done twice on libuv, and the second one cuts the connection
+ * (lws_service_fd_tsi, "uv repeat test").
+ */
+static void close_soon(struct session *session)
+{
+    session->closing = true;
+    session->timed = true;
+    lws_set_timer_usecs(session->wsi, 1);
+}
+
+static void give_reason(struct session *session)
+{
+    char reason[32];
+    size_t length = strlen(session->end_reason);
+    assert(length < sizeof(reason));
+    memcpy(reason, session->end_reason, length);
+    lws_close_reason(session->wsi, (enum lws_close_status)session->end_code, (unsigned char *)reason, length);
+}
+
 /* One frame a call: the loop is shared. */
 static int write_some(struct session *session)
 {
@@ -323,17 +349,10 @@ static int write_some(struct session *session)
         }
         return 0;
     }
-    if (session->end_code == 0) {
-        return 0;
+    if (session->end_code != 0 && !session->closing) {
+        close_soon(session);
     }
-    /* Here, where nothing is under way any more: otherwise libwebsockets cuts the connection without a close
-     * frame. */
-    char reason[32];
-    size_t length = strlen(session->end_reason);
-    assert(length < sizeof(reason));
-    memcpy(reason, session->end_reason, length);
-    lws_close_reason(session->wsi, (enum lws_close_status)session->end_code, (unsigned char *)reason, length);
-    return -1;
+    return 0;
 }
 
 static void take_message(struct session *session, const char *text, size_t length)
@@ -378,6 +397,22 @@ static void read_some(struct session *session, const char *bytes, size_t length)
     }
 }
 
+static int time_out(struct session *session)
+{
+    if (!session->timed) {
+        return 0;
+    }
+    session->timed = false;
+    if (session->end_code != 0) {
+        if (session->closing) {
+            give_reason(session);
+        }
+        return -1; /* else the queue did not drain in time */
+    }
+    session->protocol->timeout(session->state);
+    return 0;
+}
+
 /* A session's own callback; `user` holds its pointer. */
 static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
 {
@@ -396,11 +431,7 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return *held != NULL ? write_some(*held) : 0;
     case LWS_CALLBACK_TIMER:
-        if ((*held)->end_code != 0) {
-            return -1; /* the close frame did not get out, or was not answered */
-        }
-        (*held)->protocol->timeout((*held)->state);
-        return 0;
+        return *held != NULL ? time_out(*held) : 0;
     case LWS_CALLBACK_CLOSED:
         if (*held != NULL) {
             close_session(*held);

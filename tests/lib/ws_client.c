@@ -73,7 +73,7 @@ static int shake_hands(struct ws_client *client, uint16_t port, const char *path
         if (end != NULL) {
             client->used = (size_t)(end - (const char *)client->bytes) + 4;
             int status = 0;
-            return sscanf((const char *)client->bytes, "HTTP/1.1 %d", &status) == 1 ? status : 0;
+            return sscanf((const char *)client->bytes, "HTTP/1.%*d %d", &status) == 1 ? status : 0;
         }
         if (fill(client, until_ms) <= 0) {
             return 0;

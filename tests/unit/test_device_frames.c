@@ -1,0 +1,306 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "push/device_frames.h"
+
+static enum cs_err read_frame(const char *text, struct device_frame *frame, struct device_problem *problem)
+{
+    /* In a block of its own size, so that a read past its end is seen. */
+    size_t length = strlen(text);
+    char *copy = malloc(length > 0 ? length : 1);
+    memcpy(copy, text, length);
+    enum cs_err err = device_frame_read(copy, length, frame, problem);
+    free(copy);
+    return err;
+}
+
+static void assert_refused(const char *text, const char *code)
+{
+    struct device_frame frame;
+    struct device_problem problem;
+    if (read_frame(text, &frame, &problem) != CS_EINVAL) {
+        fail_msg("%s was taken", text);
+    }
+    assert_string_equal(problem.code, code);
+    assert_true(problem.message[0] != '\0');
+}
+
+static void assert_taken(const char *text, struct device_frame *frame)
+{
+    struct device_problem problem;
+    if (read_frame(text, frame, &problem) != CS_OK) {
+        fail_msg("%s was refused: %s", text, problem.message);
+    }
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------------------- */
+
+static void a_hello_is_read_whole(void **state)
+{
+    (void)state;
+    struct device_frame frame;
+    assert_taken(
+        "{\"type\":\"hello\",\"device\":\"dev_abc\",\"token\":\"secret\",\"resume\":12,"
+        "\"epoch\":\"0123456789abcdef0123456789abcdef\",\"firmware\":\"1.2.0\",\"config_version\":7}",
+        &frame);
+    assert_int_equal(frame.type, DEVICE_HELLO);
+    assert_string_equal(frame.hello.device, "dev_abc");
+    assert_string_equal(frame.hello.token, "secret");
+    assert_int_equal(frame.hello.resume, 12);
+    assert_string_equal(frame.hello.epoch, "0123456789abcdef0123456789abcdef");
+    assert_string_equal(frame.hello.firmware, "1.2.0");
+}
+
+static void a_hello_may_leave_out_resume_epoch_and_firmware(void **state)
+{
+    (void)state;
+    struct device_frame frame;
+    assert_taken("{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\"}", &frame);
+    assert_int_equal(frame.hello.resume, 0);
+    assert_string_equal(frame.hello.epoch, "");
+    assert_string_equal(frame.hello.firmware, "");
+}
+
+static void a_hello_with_a_wrong_member_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("{\"type\":\"hello\",\"token\":\"t\"}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"d\"}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"\",\"token\":\"t\"}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":7,\"token\":\"t\"}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"resume\":-1}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"resume\":1.0}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"resume\":\"1\"}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"epoch\":1}", "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"epoch\":"
+                   "\"0123456789abcdef0123456789abcdef0\"}",
+                   "invalid");
+    assert_refused("{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"firmware\":null}", "invalid");
+    char text[400], token[200];
+    memset(token, 'x', sizeof(token));
+    token[128] = '\0';
+    struct device_frame frame;
+    snprintf(text, sizeof(text), "{\"type\":\"hello\",\"device\":\"d\",\"token\":\"%s\"}", token);
+    assert_taken(text, &frame);
+    snprintf(text, sizeof(text), "{\"type\":\"hello\",\"device\":\"d\",\"token\":\"%sx\"}", token);
+    assert_refused(text, "invalid");
+}
+
+static void acks_and_outcomes_are_read(void **state)
+{
+    (void)state;
+    struct device_frame frame;
+    assert_taken("{\"type\":\"ack\",\"seq\":9223372036854775807}", &frame);
+    assert_int_equal(frame.type, DEVICE_ACK);
+    assert_int_equal(frame.outcome.seq, INT64_MAX);
+    assert_taken("{\"type\":\"ack\",\"seq\":0}", &frame);
+    assert_taken("{\"type\":\"actuated\",\"seq\":3,\"seconds\":2147483647}", &frame);
+    assert_int_equal(frame.outcome.state, DELIVERY_ACTUATED);
+    assert_int_equal(frame.outcome.seconds, 2147483647);
+    assert_taken("{\"type\":\"actuated\",\"seq\":3,\"seconds\":0}", &frame);
+    assert_taken("{\"type\":\"refused\",\"seq\":4,\"reason\":\"too_late\"}", &frame);
+    assert_int_equal(frame.outcome.state, DELIVERY_REFUSED);
+    assert_string_equal(frame.outcome.reason, "too_late");
+    assert_taken("{\"type\":\"status\",\"uptime_s\":3,\"relay_on\":true}", &frame);
+    assert_int_equal(frame.type, DEVICE_STATUS);
+}
+
+static void acks_and_outcomes_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    assert_refused("{\"type\":\"ack\"}", "invalid");
+    assert_refused("{\"type\":\"ack\",\"seq\":-1}", "invalid");
+    assert_refused("{\"type\":\"ack\",\"seq\":9223372036854775808}", "malformed");
+    assert_refused("{\"type\":\"actuated\",\"seq\":0,\"seconds\":1}", "invalid");
+    assert_refused("{\"type\":\"actuated\",\"seq\":1}", "invalid");
+    assert_refused("{\"type\":\"actuated\",\"seq\":1,\"seconds\":-1}", "invalid");
+    assert_refused("{\"type\":\"actuated\",\"seq\":1,\"seconds\":2147483648}", "invalid");
+    assert_refused("{\"type\":\"refused\",\"seq\":0,\"reason\":\"x\"}", "invalid");
+    assert_refused("{\"type\":\"refused\",\"seq\":1}", "invalid");
+    assert_refused("{\"type\":\"refused\",\"seq\":1,\"reason\":\"\"}", "invalid");
+    assert_refused("{\"type\":\"refused\",\"seq\":1,\"reason\":\"Too late\"}", "invalid");
+    assert_refused("{\"type\":\"refused\",\"seq\":1,\"reason\":\"a23456789012345678901234567890123\"}",
+                   "invalid");
+}
+
+static void what_is_no_frame_is_refused(void **state)
+{
+    (void)state;
+    assert_refused("", "malformed");
+    assert_refused("Connected", "malformed");
+    assert_refused("[]", "malformed");
+    assert_refused("{}", "malformed");
+    assert_refused("{\"type\":1}", "malformed");
+    assert_refused("{\"type\":\"ack\",\"seq\":1", "malformed");
+    assert_refused("{\"type\":\"ack\",\"seq\":1}{}", "malformed");
+    assert_refused("{\"type\":\"ack\",\"seq\":1,\"seq\":2}", "malformed");
+    assert_refused("{\"type\":\"nonsense\"}", "unknown_type");
+    assert_refused("{\"type\":\"payment\"}", "unknown_type");
+}
+
+static void nesting_past_four_levels_is_refused(void **state)
+{
+    (void)state;
+    struct device_frame frame;
+    assert_taken("{\"type\":\"status\",\"a\":[[[]]]}", &frame);
+    assert_refused("{\"type\":\"status\",\"a\":[[[[]]]]}", "malformed");
+}
+
+/* ---- building -------------------------------------------------------------------------------------------------------- */
+
+static struct store_delivery some_delivery(void)
+{
+    struct store_delivery delivery = {.seq = 1235, .state = DELIVERY_SENT, .stored_at_ms = 1700000000123};
+    bool read = hex_decode("B3B4545EBCCB26E61DE34DF78B4ED3CA5FCB2BE6A7B9B9A2B7E6F1F4B3B0A9C8",
+                           delivery.payment.hash, 32);
+    assert_true(read);
+    static const uint8_t key_a[32] = {1}, key_b[32] = {2};
+    delivery.payment.from = address_from_nano_key(key_a);
+    delivery.payment.to = address_from_nano_key(key_b);
+    read = amount_parse_raw("340282366920938463463374607431768211455", &delivery.payment.amount);
+    assert_true(read);
+    return delivery;
+}
+
+static json_t *parse(const char *text, size_t length)
+{
+    assert_int_equal(strlen(text), length);
+    assert_true(length < DEVICE_FRAME_SIZE);
+    json_error_t error;
+    json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (value == NULL) {
+        fail_msg("%s: %s", text, error.text);
+    }
+    return value;
+}
+
+static void a_payment_says_all_that_a_device_needs(void **state)
+{
+    (void)state;
+    struct store_delivery delivery = some_delivery();
+    char text[DEVICE_FRAME_SIZE], from[ADDRESS_TEXT_SIZE], to[ADDRESS_TEXT_SIZE], expected[DEVICE_FRAME_SIZE];
+    size_t length = device_frame_payment(text, &delivery, delivery.stored_at_ms + 7999);
+    json_decref(parse(text, length));
+    address_format(&delivery.payment.from, from);
+    address_format(&delivery.payment.to, to);
+    snprintf(expected, sizeof(expected),
+             "{\"type\":\"payment\",\"seq\":1235,\"payment\":{\"chain\":\"nano\",\"hash\":"
+             "\"B3B4545EBCCB26E61DE34DF78B4ED3CA5FCB2BE6A7B9B9A2B7E6F1F4B3B0A9C8\",\"output\":0,\"from\":\"%"
+             "s\",\"to\":\"%s\","
+             "\"amount\":\"340282366920938463463374607431768211455\",\"stored_at\":\"2023-11-14T22:13:20."
+             "123Z\",\"age_s\":7}}",
+             from, to);
+    assert_string_equal(text, expected);
+}
+
+static void asset_and_sender_are_there_when_the_chain_has_them(void **state)
+{
+    (void)state;
+    struct store_delivery delivery = some_delivery();
+    delivery.payment.from.length = 0;
+    strcpy(delivery.payment.asset, "A\"\\\x01");
+    char text[DEVICE_FRAME_SIZE];
+    size_t length = device_frame_payment(text, &delivery, 0);
+    json_t *frame = parse(text, length);
+    json_t *payment = json_object_get(frame, "payment");
+    assert_null(json_object_get(payment, "from"));
+    assert_string_equal(json_string_value(json_object_get(payment, "asset")), "A\"\\\x01");
+    assert_int_equal(json_integer_value(json_object_get(payment, "age_s")), 0); /* the clock jumped back */
+    json_decref(frame);
+}
+
+static void the_longest_payment_fits(void **state)
+{
+    (void)state;
+    struct store_delivery delivery = some_delivery();
+    delivery.seq = INT64_MAX;
+    delivery.payment.output = UINT32_MAX;
+    memset(delivery.payment.asset, 0x01, PAYMENT_ASSET_SIZE - 1);
+    delivery.payment.asset[PAYMENT_ASSET_SIZE - 1] = '\0';
+    char text[DEVICE_FRAME_SIZE];
+    delivery.stored_at_ms = 0;
+    size_t length = device_frame_payment(text, &delivery, INT64_MAX);
+    json_decref(parse(text, length));
+}
+
+static void the_small_frames_are_as_documented(void **state)
+{
+    (void)state;
+    char text[DEVICE_FRAME_SIZE];
+    const uint8_t nonce[DEVICE_NONCE_SIZE] = {0xab, [31] = 0x01};
+    device_frame_challenge(text, nonce, "0123456789abcdef0123456789abcdef");
+    assert_string_equal(text, "{\"type\":\"challenge\",\"nonce\":"
+                              "\"ab00000000000000000000000000000000000000000000000000000000000001\","
+                              "\"epoch\":\"0123456789abcdef0123456789abcdef\"}");
+    device_frame_welcome(text, 1700000000123, 1234, 3);
+    assert_string_equal(
+        text,
+        "{\"type\":\"welcome\",\"time\":\"2023-11-14T22:13:20.123Z\",\"last_acked\":1234,\"pending\":3}");
+    device_frame_gap(text, 3, 5, "expired");
+    assert_string_equal(text, "{\"type\":\"gap\",\"from\":3,\"to\":5,\"reason\":\"expired\"}");
+    device_frame_noted(text, 7);
+    assert_string_equal(text, "{\"type\":\"noted\",\"seq\":7}");
+    device_frame_error(text, "busy", "later");
+    assert_string_equal(text, "{\"type\":\"error\",\"code\":\"busy\",\"message\":\"later\"}");
+}
+
+static void an_error_message_that_is_too_long_is_cut_between_characters(void **state)
+{
+    (void)state;
+    char message[1000], text[DEVICE_FRAME_SIZE];
+    for (size_t skew = 0; skew < 2; skew++) {
+        memset(message, 'x', skew);
+        for (size_t i = skew; i + 2 < sizeof(message); i += 2) {
+            memcpy(message + i, "\xc3\xa9", 3);
+        }
+        size_t length = device_frame_error(text, "malformed", message);
+        json_decref(parse(text, length));
+    }
+    memset(message, 0x02, sizeof(message) - 1);
+    message[sizeof(message) - 1] = '\0';
+    size_t length = device_frame_error(text, "malformed", message);
+    json_decref(parse(text, length));
+}
+
+static void every_close_has_a_code_of_its_own_and_a_short_reason(void **state)
+{
+    (void)state;
+    for (int a = 0; a < DEVICE_CLOSE_COUNT; a++) {
+        uint16_t code = device_close_code((enum device_close)a);
+        assert_true(code == 1001 || (code >= 4000 && code < 5000));
+        assert_true(strlen(device_close_text((enum device_close)a)) < 32);
+        for (int b = 0; b < a; b++) {
+            assert_int_not_equal(code, device_close_code((enum device_close)b));
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hello_is_read_whole),
+        cmocka_unit_test(a_hello_may_leave_out_resume_epoch_and_firmware),
+        cmocka_unit_test(a_hello_with_a_wrong_member_is_refused),
+        cmocka_unit_test(acks_and_outcomes_are_read),
+        cmocka_unit_test(acks_and_outcomes_out_of_range_are_refused),
+        cmocka_unit_test(what_is_no_frame_is_refused),
+        cmocka_unit_test(nesting_past_four_levels_is_refused),
+        cmocka_unit_test(a_payment_says_all_that_a_device_needs),
+        cmocka_unit_test(asset_and_sender_are_there_when_the_chain_has_them),
+        cmocka_unit_test(the_longest_payment_fits),
+        cmocka_unit_test(the_small_frames_are_as_documented),
+        cmocka_unit_test(an_error_message_that_is_too_long_is_cut_between_characters),
+        cmocka_unit_test(every_close_has_a_code_of_its_own_and_a_short_reason),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

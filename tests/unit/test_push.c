@@ -1,0 +1,1114 @@
+/*
+ * The push server over real sockets. The store is a small one made here, with the real cursor in it, whose inbox can be full and whose
+ * writer can be held at will: what the real one does is for the flow tests.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/inbox.h"
+#include "base/log.h"
+#include "delivery/cursor.h"
+#include "lib/ws_client.h"
+#include "push/push.h"
+
+#define EPOCH    "0123456789abcdef0123456789abcdef"
+#define WINDOW   4
+#define DEVICES  5
+#define PAYMENTS 400
+
+/* ---- the store -------------------------------------------------------------------------------------------------------- */
+
+enum kind { PAY, BEGIN, END, ACK, PAGE, OUTCOME, RETIRE };
+
+struct command {
+    struct inbox_node node;
+    enum kind kind;
+    struct store_session session;
+    uint64_t a, b;
+    struct store_outcome outcome;
+    store_session_done begun;
+    store_outcome_done noted;
+    void *context;
+};
+
+struct fake_device {
+    struct cursor cursor;
+    struct store_session session;
+    struct store_delivery delivery[PAYMENTS + 1];
+};
+
+struct store {
+    struct inbox *inbox, *replay;
+    pthread_t writer, replayer;
+    atomic_bool stop, hold, busy;
+    atomic_int begin_err, outcome_err, ended, refusals;
+    pthread_mutex_t lock; /* of the devices */
+    uint64_t generation;
+    struct fake_device device[DEVICES]; /* 0 is not used */
+    struct push *push;
+};
+
+static void run_begin(struct store *store, struct command *command)
+{
+    struct fake_device *device = &store->device[command->session.device];
+    enum cs_err err = (enum cs_err)atomic_load(&store->begin_err);
+    struct store_session fenced = device->session;
+    bool fences = device->cursor.generation != 0;
+    if (err == CS_OK) {
+        err = cursor_begin_session(&device->cursor, store->generation + 1, command->a, WINDOW);
+    }
+    if (err != CS_OK) {
+        command->begun(command->context, command->session.handle, err, NULL);
+        return;
+    }
+    store->generation++;
+    device->session =
+        (struct store_session){command->session.device, store->generation, command->session.handle};
+    if (fences) {
+        push_post_ended(store->push, &fenced, "fenced");
+    }
+    struct store_begun begun = {device->session, device->cursor.acked, device->cursor.head, WINDOW};
+    command->begun(command->context, command->session.handle, CS_OK, &begun);
+}
+
+static void run_pay(struct store *store, struct fake_device *device)
+{
+    uint64_t seq;
+    enum cursor_post post = cursor_take_payment(&device->cursor, &seq);
+    assert_true(seq <= PAYMENTS);
+    struct store_delivery *delivery = &device->delivery[seq];
+    delivery->seq = seq;
+    delivery->state = post == CURSOR_POST_LIVE ? DELIVERY_SENT : DELIVERY_STORED;
+    delivery->payment.to = address_from_nano_key((const uint8_t[32]){7});
+    delivery->payment.from = address_from_nano_key((const uint8_t[32]){9});
+    delivery->payment.amount.low = seq;
+    if (post == CURSOR_POST_LIVE) {
+        push_post_live(store->push, &device->session, delivery);
+    } else if (post == CURSOR_POST_RAISE) {
+        push_post_raised(store->push, &device->session, device->cursor.head);
+    }
+}
+
+static void run_page(struct store *store, struct fake_device *device, struct command *command)
+{
+    uint64_t mark_from;
+    struct command *request = cs_alloc(sizeof(*request));
+    *request = *command;
+    cursor_mark_page(&device->cursor, command->a, (uint32_t)command->b, &mark_from, &request->b);
+    request->outcome.seq = device->cursor.head;
+    if (inbox_push(store->replay, &request->node) != CS_OK) {
+        free(request);
+    }
+}
+
+static void run_outcome(struct store *store, struct fake_device *device, const struct command *command)
+{
+    bool moved;
+    enum cs_err err = (enum cs_err)atomic_load(&store->outcome_err);
+    if (err == CS_OK) {
+        err = cursor_ack(&device->cursor, command->outcome.seq, &moved);
+        assert_int_equal(err, CS_OK);
+        struct store_delivery *delivery = &device->delivery[command->outcome.seq];
+        delivery->state = command->outcome.state;
+        snprintf(delivery->reason, sizeof(delivery->reason), "%s", command->outcome.reason);
+    }
+    command->noted(command->context, command->session.handle, err, command->outcome.seq);
+}
+
+static void run_command(struct store *store, struct command *command)
+{
+    struct fake_device *device = &store->device[command->session.device];
+    bool live = cursor_is_live(&device->cursor, command->session.generation);
+    bool moved;
+    switch (command->kind) {
+    case PAY:
+        run_pay(store, device);
+        return;
+    case BEGIN:
+        run_begin(store, command);
+        return;
+    case RETIRE:
+        push_post_ended(store->push, &device->session, command->outcome.reason);
+        cursor_end_session(&device->cursor);
+        return;
+    case END:
+        if (live) {
+            cursor_end_session(&device->cursor);
+        }
+        atomic_fetch_add(&store->ended, 1);
+        return;
+    case ACK:
+        if (live) {
+            assert_int_equal(cursor_ack(&device->cursor, command->a, &moved), CS_OK);
+        }
+        return;
+    case PAGE:
+        if (live) {
+            run_page(store, device, command);
+        }
+        return;
+    case OUTCOME:
+        if (live) {
+            run_outcome(store, device, command);
+        }
+        return;
+    }
+}
+
+static void *write_on(void *context)
+{
+    struct store *store = context;
+    while (!atomic_load(&store->stop) || inbox_count(store->inbox) > 0) {
+        struct command *command =
+            atomic_load(&store->hold) ? NULL : (struct command *)inbox_take(store->inbox, 1, 5);
+        if (command != NULL) {
+            pthread_mutex_lock(&store->lock);
+            run_command(store, command);
+            pthread_mutex_unlock(&store->lock);
+            free(command);
+        } else {
+            usleep(500);
+        }
+    }
+    return NULL;
+}
+
+static void *replay_on(void *context)
+{
+    struct store *store = context;
+    while (!atomic_load(&store->stop) || inbox_count(store->replay) > 0) {
+        struct command *request = (struct command *)inbox_take(store->replay, 1, 5);
+        if (request == NULL) {
+            continue;
+        }
+        struct store_delivery found[64];
+        size_t count = 0;
+        pthread_mutex_lock(&store->lock);
+        for (uint64_t seq = request->a; seq <= request->b; seq++) {
+            const struct store_delivery *delivery = &store->device[request->session.device].delivery[seq];
+            if (delivery->seq != 0) { /* 0: what retention has taken */
+                found[count++] = *delivery;
+            }
+        }
+        pthread_mutex_unlock(&store->lock);
+        push_post_page(store->push, &request->session, request->a, request->b, request->outcome.seq, found,
+                       count);
+        free(request);
+    }
+    return NULL;
+}
+
+static enum cs_err put(struct store *store, const struct command *command)
+{
+    if (command->kind != PAY && command->kind != RETIRE && atomic_load(&store->busy)) {
+        atomic_fetch_add(&store->refusals, 1);
+        return CS_EBUSY;
+    }
+    struct command *copy = cs_alloc(sizeof(*copy));
+    *copy = *command;
+    enum cs_err err = inbox_push(store->inbox, &copy->node);
+    if (err != CS_OK) {
+        free(copy);
+    }
+    return err;
+}
+
+enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle, uint64_t resume,
+                                 store_session_done done, void *context)
+{
+    return put(
+        store,
+        &(struct command){
+            .kind = BEGIN, .session = {device, 0, handle}, .a = resume, .begun = done, .context = context});
+}
+
+enum cs_err store_submit_session_end(struct store *store, const struct store_session *session)
+{
+    return put(store, &(struct command){.kind = END, .session = *session});
+}
+
+enum cs_err store_submit_ack(struct store *store, const struct store_session *session, uint64_t seq)
+{
+    return put(store, &(struct command){.kind = ACK, .session = *session, .a = seq});
+}
+
+enum cs_err store_submit_page(struct store *store, const struct store_session *session, uint64_t from,
+                              uint32_t most)
+{
+    return put(store, &(struct command){.kind = PAGE, .session = *session, .a = from, .b = most});
+}
+
+enum cs_err store_submit_outcome(struct store *store, const struct store_session *session,
+                                 const struct store_outcome *outcome, store_outcome_done done, void *context)
+{
+    return put(
+        store,
+        &(struct command){
+            .kind = OUTCOME, .session = *session, .outcome = *outcome, .noted = done, .context = context});
+}
+
+void store_hash_token(struct store *store, const char *token, uint8_t hash[STORE_HASH_SIZE])
+{
+    (void)store;
+    memset(hash, 0, STORE_HASH_SIZE);
+    memcpy(hash, token, strlen(token) < STORE_HASH_SIZE ? strlen(token) : STORE_HASH_SIZE);
+}
+
+const char *store_epoch(const struct store *store)
+{
+    (void)store;
+    return EPOCH;
+}
+
+/* dev_1 … dev_4 have the tokens token_1 …; dev_disabled and dev_retired have token_x. */
+bool store_find_device(struct store *store, const char *id, struct store_device_key *found)
+{
+    memset(found, 0, sizeof(*found));
+    char token[16] = "token_x";
+    if (strcmp(id, "dev_disabled") == 0) {
+        found->state = DEVICE_DISABLED;
+    } else if (strcmp(id, "dev_retired") == 0) {
+        found->state = DEVICE_RETIRED;
+    } else if (strcmp(id, "dev_key") == 0) {
+        found->auth = DEVICE_AUTH_KEY;
+    } else if (strlen(id) == 5 && memcmp(id, "dev_", 4) == 0 && id[4] >= '1' && id[4] < '0' + DEVICES) {
+        found->device = id[4] - '0';
+        snprintf(token, sizeof(token), "token_%c", id[4]);
+    } else {
+        return false;
+    }
+    store_hash_token(store, token, found->credential);
+    return true;
+}
+
+/* ---- the relay ---------------------------------------------------------------------------------------------------------- */
+
+static struct metrics *metrics;
+static struct store *store;
+static struct push *push;
+static uint16_t port;
+
+static void start(struct push_options options)
+{
+    metrics = metrics_open();
+    options.host = "127.0.0.1";
+    options.metrics = metrics;
+    store = cs_alloc(sizeof(*store));
+    store->inbox = inbox_open(100000);
+    store->replay = inbox_open(100000);
+    pthread_mutex_init(&store->lock, NULL);
+    push = push_open(&options, store);
+    store->push = push;
+    pthread_create(&store->writer, NULL, write_on, store);
+    pthread_create(&store->replayer, NULL, replay_on, store);
+    char error[PUSH_ERROR_SIZE];
+    assert_int_equal(push_start(push, error), CS_OK);
+    port = push_port(push);
+    assert_int_not_equal(port, 0);
+}
+
+static void stop(void)
+{
+    push_stop(push);
+    atomic_store(&store->hold, false);
+    atomic_store(&store->stop, true);
+    pthread_join(store->writer, NULL);
+    pthread_join(store->replayer, NULL);
+    push_close(push);
+    inbox_close(store->inbox);
+    inbox_close(store->replay);
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+    metrics_close(metrics);
+}
+
+static struct push_options usual(void)
+{
+    return (struct push_options){.sessions_most = 50,
+                                 .frame_most = 4096,
+                                 .hello_timeout_s = 5,
+                                 .ping_interval_s = 30,
+                                 .ping_timeout_s = 10,
+                                 .page_size = 3};
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    start(usual());
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    stop();
+    return 0;
+}
+
+static void pay(int device, int count)
+{
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(put(store, &(struct command){.kind = PAY, .session = {.device = device}}), CS_OK);
+    }
+}
+
+static void settle(void)
+{
+    while (inbox_count(store->inbox) > 0) {
+        usleep(1000);
+    }
+    pthread_mutex_lock(&store->lock); /* the last one is through */
+    pthread_mutex_unlock(&store->lock);
+}
+
+static uint64_t acked(int device)
+{
+    settle();
+    pthread_mutex_lock(&store->lock);
+    uint64_t seq = store->device[device].cursor.acked;
+    pthread_mutex_unlock(&store->lock);
+    return seq;
+}
+
+static void assert_metric(const char *line)
+{
+    char *text = metrics_print(metrics);
+    if (strstr(text, line) == NULL) {
+        fail_msg("%s is not in\n%s", line, text);
+    }
+    free(text);
+}
+
+/* ---- the device --------------------------------------------------------------------------------------------------------- */
+
+static struct ws_client *dial(void)
+{
+    int status;
+    struct ws_client *client = ws_client_open(port, "/device", "coinslot.v1", &status);
+    assert_int_equal(status, 101);
+    return client;
+}
+
+/* The next frame has to be of this type. */
+static json_t *expect(struct ws_client *client, const char *type)
+{
+    uint16_t code;
+    const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+    if (text == NULL) {
+        fail_msg("closed with %u where a %s was expected", code, type);
+    }
+    json_t *frame = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    const char *got = json_string_value(json_object_get(frame, "type"));
+    if (got == NULL || strcmp(got, type) != 0) {
+        fail_msg("%s where a %s was expected", text, type);
+    }
+    return frame;
+}
+
+static uint64_t number(const json_t *frame, const char *name)
+{
+    assert_true(json_is_integer(json_object_get(frame, name)));
+    return (uint64_t)json_integer_value(json_object_get(frame, name));
+}
+
+static void expect_seq(struct ws_client *client, const char *type, uint64_t seq)
+{
+    json_t *frame = expect(client, type);
+    assert_int_equal(number(frame, "seq"), seq);
+    json_decref(frame);
+}
+
+static void expect_payments(struct ws_client *client, uint64_t from, uint64_t to)
+{
+    for (uint64_t seq = from; seq <= to; seq++) {
+        expect_seq(client, "payment", seq);
+    }
+}
+
+static void expect_gap(struct ws_client *client, uint64_t from, uint64_t to, const char *reason)
+{
+    json_t *frame = expect(client, "gap");
+    assert_int_equal(number(frame, "from"), from);
+    assert_int_equal(number(frame, "to"), to);
+    assert_string_equal(json_string_value(json_object_get(frame, "reason")), reason);
+    json_decref(frame);
+}
+
+static void expect_close(struct ws_client *client, uint16_t expected)
+{
+    uint16_t code;
+    const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+    if (text != NULL) {
+        fail_msg("%s where a close was expected", text);
+    }
+    assert_int_equal(code, expected);
+    ws_client_close(client);
+}
+
+static void expect_error(struct ws_client *client, const char *code, uint16_t close)
+{
+    json_t *frame = expect(client, "error");
+    assert_string_equal(json_string_value(json_object_get(frame, "code")), code);
+    json_decref(frame);
+    expect_close(client, close);
+}
+
+static void expect_nothing(struct ws_client *client, int wait_ms)
+{
+    uint16_t code;
+    const char *text = ws_client_receive(client, wait_ms, &code);
+    if (text != NULL || code != 1) {
+        fail_msg("%s where nothing was expected (close %u)", text != NULL ? text : "a close", code);
+    }
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct ws_client *client, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    ws_client_send(client, text);
+}
+
+static void say_ack(struct ws_client *client, uint64_t seq)
+{
+    say(client, "{\"type\":\"ack\",\"seq\":%llu}", (unsigned long long)seq);
+}
+
+static void say_actuated(struct ws_client *client, uint64_t seq)
+{
+    say(client, "{\"type\":\"actuated\",\"seq\":%llu,\"seconds\":600}", (unsigned long long)seq);
+}
+
+static struct ws_client *greet(const char *device, const char *token, uint64_t resume)
+{
+    struct ws_client *client = dial();
+    json_t *challenge = expect(client, "challenge");
+    assert_int_equal(json_string_length(json_object_get(challenge, "nonce")), 64);
+    assert_string_equal(json_string_value(json_object_get(challenge, "epoch")), EPOCH);
+    json_decref(challenge);
+    say(client, "{\"type\":\"hello\",\"device\":\"%s\",\"token\":\"%s\",\"resume\":%llu}", device, token,
+        (unsigned long long)resume);
+    return client;
+}
+
+/* A session of device `number_`, welcomed with these. */
+static struct ws_client *session(int which, uint64_t resume, uint64_t last_acked, uint64_t pending)
+{
+    char device[8], token[16];
+    snprintf(device, sizeof(device), "dev_%d", which);
+    snprintf(token, sizeof(token), "token_%d", which);
+    struct ws_client *client = greet(device, token, resume);
+    json_t *welcome = expect(client, "welcome");
+    assert_int_equal(number(welcome, "last_acked"), last_acked);
+    assert_int_equal(number(welcome, "pending"), pending);
+    assert_int_equal(json_string_length(json_object_get(welcome, "time")), 24);
+    json_decref(welcome);
+    return client;
+}
+
+/* ---- deliveries --------------------------------------------------------------------------------------------------------- */
+
+static void what_was_missed_comes_first_then_what_is_live(void **state)
+{
+    (void)state;
+    pay(1, 6);
+    settle();
+    struct ws_client *client = session(1, 0, 0, 6);
+    expect_payments(client, 1, WINDOW);
+    expect_nothing(client, 50);
+    say_ack(client, 3);
+    expect_payments(client, 5, 6);
+    say_ack(client, 6);
+    assert_metric("coinslot_sessions 1\n");
+    pay(1, 1);
+    expect_payments(client, 7, 7);
+    say_ack(client, 7);
+    expect_nothing(client, 50);
+    assert_int_equal(acked(1), 7);
+    ws_client_close(client);
+}
+
+static void an_outcome_is_noted_and_acks_what_came_before(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    pay(1, 3);
+    expect_payments(client, 1, 3);
+    say_actuated(client, 2);
+    expect_seq(client, "noted", 2);
+    assert_int_equal(acked(1), 2);
+    say(client, "{\"type\":\"refused\",\"seq\":3,\"reason\":\"too_late\"}");
+    expect_seq(client, "noted", 3);
+    say_actuated(client, 2);
+    expect_seq(client, "noted", 2);
+    assert_int_equal(acked(1), 3);
+    assert_int_equal(store->device[1].delivery[3].state, DELIVERY_REFUSED);
+    ws_client_close(client);
+}
+
+static void a_reconnecting_device_gets_what_it_had_not_persisted(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    pay(1, 3);
+    expect_payments(client, 1, 3);
+    ws_client_close(client);
+    client = session(1, 2, 2, 1);
+    expect_payments(client, 3, 3);
+    ws_client_close(client);
+    client = session(1, 3, 3, 0);
+    pay(1, 1);
+    expect_payments(client, 4, 4);
+    ws_client_close(client);
+}
+
+static void seqs_that_will_not_come_are_gaps_that_merge_by_reason(void **state)
+{
+    (void)state;
+    pay(1, 9);
+    settle();
+    pthread_mutex_lock(&store->lock);
+    struct store_delivery *delivery = store->device[1].delivery;
+    delivery[1].state = DELIVERY_EXPIRED;
+    strcpy(delivery[1].reason, "expired");
+    delivery[2].seq = 0;
+    delivery[4].state = delivery[5].state = DELIVERY_EXPIRED;
+    strcpy(delivery[4].reason, "retired");
+    strcpy(delivery[5].reason, "expired");
+    delivery[9].seq = 0;
+    pthread_mutex_unlock(&store->lock);
+    struct ws_client *client = session(1, 0, 0, 9);
+    expect_gap(client, 1, 2, "expired");
+    expect_payments(client, 3, 3);
+    expect_gap(client, 4, 4, "retired");
+    say_ack(client, 4);
+    expect_gap(client, 5, 5, "expired");
+    expect_payments(client, 6, 8);
+    say_ack(client, 8);
+    expect_gap(client, 9, 9, "expired");
+    say_ack(client, 9);
+    pay(1, 1);
+    expect_payments(client, 10, 10);
+    ws_client_close(client);
+}
+
+static void a_second_session_fences_the_first(void **state)
+{
+    (void)state;
+    struct ws_client *first = session(1, 0, 0, 0);
+    pay(1, 1);
+    expect_payments(first, 1, 1);
+    struct ws_client *second = session(1, 0, 0, 1);
+    expect_payments(second, 1, 1);
+    expect_error(first, "fenced", 4001);
+    pay(1, 1);
+    expect_payments(second, 2, 2);
+    assert_metric("coinslot_sessions 1\n");
+    settle();
+    assert_int_equal(atomic_load(&store->ended), 0);
+    ws_client_close(second);
+}
+
+static void a_session_that_breaks_off_ends_in_the_store(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    atomic_store(&store->busy, true);
+    ws_client_close(client);
+    usleep(100000);
+    assert_int_equal(atomic_load(&store->ended), 0);
+    atomic_store(&store->busy, false);
+    for (int i = 0; i < 200 && atomic_load(&store->ended) == 0; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(atomic_load(&store->ended), 1);
+    assert_metric("coinslot_sessions 0\n");
+}
+
+static void a_connection_that_breaks_while_the_session_begins_ends_it(void **state)
+{
+    (void)state;
+    atomic_store(&store->hold, true);
+    struct ws_client *client = greet("dev_1", "token_1", 0);
+    for (int i = 0; i < 200 && inbox_count(store->inbox) == 0; i++) {
+        usleep(5000);
+    }
+    ws_client_close(client);
+    usleep(100000);
+    atomic_store(&store->hold, false);
+    for (int i = 0; i < 200 && atomic_load(&store->ended) == 0; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(atomic_load(&store->ended), 1);
+    assert_false(cursor_is_live(&store->device[1].cursor, 1));
+}
+
+/* ---- when the store has no room ------------------------------------------------------------------------------------------- */
+
+static void nothing_is_lost_while_the_store_is_busy(void **state)
+{
+    (void)state;
+    pay(1, 12);
+    settle();
+    struct ws_client *client = session(1, 0, 0, 12);
+    expect_payments(client, 1, WINDOW);
+    atomic_store(&store->busy, true);
+    for (uint64_t seq = 1; seq <= WINDOW; seq++) {
+        say_ack(client, seq);
+        say_actuated(client, seq); /* all but the first wait in the kernel: reading has stopped */
+    }
+    expect_nothing(client, 200);
+    assert_true(atomic_load(&store->refusals) > 2);
+    atomic_store(&store->busy, false);
+    for (uint64_t noted = 0, paid = WINDOW; noted < WINDOW || paid < 2 * WINDOW;) {
+        uint16_t code;
+        const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+        assert_non_null(text);
+        json_t *frame = json_loads(text, 0, NULL);
+        if (strcmp(json_string_value(json_object_get(frame, "type")), "noted") == 0) {
+            assert_int_equal(number(frame, "seq"), ++noted);
+        } else {
+            assert_int_equal(number(frame, "seq"), ++paid);
+        }
+        json_decref(frame);
+    }
+    assert_int_equal(acked(1), WINDOW);
+    say_ack(client, 2 * WINDOW);
+    expect_payments(client, 9, 12);
+    ws_client_close(client);
+}
+
+static void an_outcome_that_was_not_committed_is_not_noted_but_its_ack_counts(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    pay(1, 1);
+    expect_payments(client, 1, 1);
+    atomic_store(&store->outcome_err, CS_EFULL);
+    say_actuated(client, 1);
+    expect_nothing(client, 100);
+    assert_int_equal(acked(1), 1);
+    atomic_store(&store->outcome_err, CS_OK);
+    say_actuated(client, 1);
+    expect_seq(client, "noted", 1);
+    atomic_store(&store->outcome_err, CS_ENOTFOUND);
+    say_actuated(client, 1);
+    expect_error(client, "unknown_seq", 4000);
+}
+
+static void a_hello_to_a_busy_store_is_told_to_come_back(void **state)
+{
+    (void)state;
+    atomic_store(&store->busy, true);
+    expect_error(greet("dev_1", "token_1", 0), "busy", 4010);
+    atomic_store(&store->busy, false);
+    atomic_store(&store->begin_err, CS_EFULL);
+    expect_error(greet("dev_1", "token_1", 0), "busy", 4010);
+    atomic_store(&store->begin_err, CS_OK);
+    ws_client_close(session(1, 0, 0, 0));
+    assert_metric("coinslot_sessions_refused_total{reason=\"busy\"} 2\n");
+}
+
+static void a_device_that_sends_without_reading_is_held_not_hoarded(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    pay(1, 1);
+    expect_payments(client, 1, 1);
+    const uint64_t count = 3000;
+    for (uint64_t i = 0; i < count; i++) {
+        say_actuated(client, 1);
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        expect_seq(client, "noted", 1);
+    }
+    ws_client_close(client);
+}
+
+/* ---- who may begin -------------------------------------------------------------------------------------------------------- */
+
+static void an_unknown_device_and_a_wrong_token_get_the_same_answer(void **state)
+{
+    (void)state;
+    static const char *const PAIRS[][2] = {
+        {"dev_9", "token_9"}, {"dev_1", "token_2"}, {"dev_key", "token_x"}, {"dev_", "token_1"}};
+    char first[512] = "";
+    for (size_t i = 0; i < 4; i++) {
+        struct ws_client *client = greet(PAIRS[i][0], PAIRS[i][1], 0);
+        uint16_t code;
+        const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+        assert_non_null(text);
+        assert_non_null(strstr(text, "unauthorized"));
+        if (i == 0) {
+            snprintf(first, sizeof(first), "%s", text);
+        }
+        assert_string_equal(text, first);
+        expect_close(client, 4002);
+    }
+    assert_metric("coinslot_sessions_refused_total{reason=\"unauthorized\"} 4\n");
+}
+
+static void disabled_and_retired_devices_have_codes_of_their_own(void **state)
+{
+    (void)state;
+    expect_error(greet("dev_disabled", "token_x", 0), "disabled", 4006);
+    expect_error(greet("dev_retired", "token_x", 0), "retired", 4007);
+    expect_error(greet("dev_retired", "token_y", 0), "unauthorized", 4002);
+    static const struct {
+        const char *reason;
+        uint16_t code;
+    } LIVE[] = {{"retired", 4007}, {"disabled", 4006}};
+    for (size_t i = 0; i < 2; i++) {
+        struct ws_client *client = session(1, 0, 0, 0);
+        struct command command = {.kind = RETIRE, .session = {.device = 1}};
+        snprintf(command.outcome.reason, sizeof(command.outcome.reason), "%s", LIVE[i].reason);
+        assert_int_equal(put(store, &command), CS_OK);
+        expect_error(client, LIVE[i].reason, LIVE[i].code);
+    }
+}
+
+static void another_epoch_or_a_resume_ahead_means_that_the_store_was_rolled_back(void **state)
+{
+    (void)state;
+    expect_error(greet("dev_1", "token_1", 1), "store_rolled_back", 4008);
+    struct ws_client *client = dial();
+    json_decref(expect(client, "challenge"));
+    say(client, "{\"type\":\"hello\",\"device\":\"dev_1\",\"token\":\"token_1\",\"epoch\":"
+                "\"0123456789abcdef0123456789abcdee\"}");
+    expect_error(client, "store_rolled_back", 4008);
+    client = dial();
+    json_decref(expect(client, "challenge"));
+    say(client, "{\"type\":\"hello\",\"device\":\"dev_1\",\"token\":\"token_1\",\"epoch\":\"" EPOCH "\"}");
+    json_decref(expect(client, "welcome"));
+    ws_client_close(client);
+}
+
+static void only_the_right_path_and_subprotocol_are_upgraded(void **state)
+{
+    (void)state;
+    int status;
+    assert_null(ws_client_open(port, "/other", "coinslot.v1", &status));
+    assert_int_equal(status, 404);
+    assert_null(ws_client_open(port, "/device", NULL, &status));
+    assert_int_equal(status, 400);
+    assert_null(ws_client_open(port, "/device", "arduino", &status));
+    assert_int_equal(status, 400);
+    assert_null(ws_client_open(port, "/device", "http", &status));
+    assert_int_equal(status, 400);
+    struct ws_client *client = ws_client_open(port, "/device", "coinslot.v2, coinslot.v1", &status);
+    assert_int_equal(status, 101);
+    json_decref(expect(client, "challenge"));
+    ws_client_close(client);
+}
+
+/* ---- breaking the protocol ------------------------------------------------------------------------------------------------- */
+
+static void what_breaks_the_protocol_is_named_and_closes_the_session(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *frame, *code;
+    } BROKEN[] = {
+        {"{\"type\":\"nonsense\"}", "unknown_type"},
+        {"no JSON", "malformed"},
+        {"", "malformed"},
+        {"{\"type\":\"status\",\"a\":[[[[]]]]}", "malformed"},
+        {"{\"type\":\"ack\",\"seq\":-1}", "invalid"},
+        {"{\"type\":\"ack\",\"seq\":3}", "ack_ahead"},
+        {"{\"type\":\"actuated\",\"seq\":3,\"seconds\":1}", "ack_ahead"},
+        {"{\"type\":\"actuated\",\"seq\":0,\"seconds\":1}", "invalid"},
+        {"{\"type\":\"hello\",\"device\":\"dev_1\",\"token\":\"token_1\"}", "unexpected"},
+    };
+    pay(1, 2);
+    settle();
+    for (size_t i = 0; i < sizeof(BROKEN) / sizeof(BROKEN[0]); i++) {
+        struct ws_client *client = session(1, 0, 0, 2);
+        expect_payments(client, 1, 2);
+        ws_client_send(client, BROKEN[i].frame);
+        expect_error(client, BROKEN[i].code, 4000);
+    }
+    struct ws_client *client = dial();
+    json_decref(expect(client, "challenge"));
+    say_ack(client, 1);
+    expect_error(client, "unexpected", 4000);
+    assert_metric("coinslot_protocol_errors_total 10\n");
+}
+
+static void messages_that_are_too_big_or_binary_are_refused(void **state)
+{
+    (void)state;
+    char *text = cs_alloc(6000);
+    memset(text, ' ', 5999);
+    memcpy(text, "{\"type\":\"status\"}", 17);
+
+    struct ws_client *client = session(1, 0, 0, 0);
+    ws_client_send_frame(client, 0x81, text, 4096); /* just fits */
+    ws_client_send_frame(client, 0x81, text, 4097);
+    expect_error(client, "too_big", 4004);
+
+    client = session(1, 0, 0, 0);
+    ws_client_send_frame(client, 0x01, text, 3000); /* in fragments */
+    ws_client_send_frame(client, 0x00, text + 3000, 1000);
+    ws_client_send_frame(client, 0x80, text + 4000, 97);
+    expect_error(client, "too_big", 4004);
+
+    client = session(1, 0, 0, 0);
+    ws_client_send_frame(client, 0x82, text, 17);
+    expect_error(client, "not_text", 4004);
+    free(text);
+}
+
+static void a_message_in_fragments_is_put_together(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    pay(1, 1);
+    expect_payments(client, 1, 1);
+    const char *text = "{\"type\":\"actuated\",\"seq\":1,\"seconds\":5}";
+    ws_client_send_frame(client, 0x01, text, 10);
+    ws_client_send_frame(client, 0x89, "between", 7); /* a ping may come in between (RFC 6455, section 5.4) */
+    ws_client_send_frame(client, 0x00, text + 10, 5);
+    ws_client_send_frame(client, 0x00, "", 0);
+    ws_client_send_frame(client, 0x80, text + 15, strlen(text) - 15);
+    expect_seq(client, "noted", 1);
+    assert_int_equal(ws_client_pongs(client), 1);
+    ws_client_close(client);
+}
+
+/* ---- silence, limits, the end ------------------------------------------------------------------------------------------------ */
+
+static void silence_is_found_by_pings_in_both_directions(void **state)
+{
+    (void)state;
+    struct push_options options = usual();
+    options.hello_timeout_s = 1;
+    options.ping_interval_s = 1;
+    options.ping_timeout_s = 1;
+    start(options);
+    struct ws_client *answers = session(1, 0, 0, 0);
+    struct ws_client *silent = session(2, 0, 0, 0);
+    struct ws_client *mute = dial();
+    json_decref(expect(mute, "challenge"));
+    ws_client_ignore_pings(silent);
+    expect_error(mute, "hello_timeout", 4003);
+    expect_nothing(answers, 2500);
+    assert_true(ws_client_pings(answers) >= 2);
+    uint16_t code;
+    assert_null(ws_client_receive(silent, WS_CLIENT_WAIT_MS, &code));
+    assert_true(code != 1);
+    assert_int_equal(ws_client_pings(silent), 1);
+    assert_metric("coinslot_sessions 1\n");
+    ws_client_send_frame(answers, 0x89, "hi", 2);
+    expect_nothing(answers, 100);
+    assert_int_equal(ws_client_pongs(answers), 1);
+    ws_client_close(answers);
+    ws_client_close(silent);
+    stop();
+}
+
+static void past_sessions_most_the_answer_is_503(void **state)
+{
+    (void)state;
+    struct push_options options = usual();
+    options.sessions_most = 2;
+    options.sessions_per_ip_most = 1; /* loopback is not limited */
+    start(options);
+    struct ws_client *first = session(1, 0, 0, 0);
+    struct ws_client *second = dial();
+    int status;
+    assert_null(ws_client_open(port, "/device", "coinslot.v1", &status));
+    assert_int_equal(status, 503);
+    ws_client_close(first);
+    for (int i = 0; i < 100 && status != 101; i++) {
+        usleep(10000);
+        first = ws_client_open(port, "/device", "coinslot.v1", &status);
+    }
+    assert_int_equal(status, 101);
+    ws_client_close(first);
+    ws_client_close(second);
+    stop();
+}
+
+static void a_taken_address_is_told(void **state)
+{
+    (void)state;
+    struct push_options options = usual();
+    options.host = "127.0.0.1";
+    options.port = port;
+    options.metrics = metrics;
+    struct push *other = push_open(&options, store);
+    char error[PUSH_ERROR_SIZE];
+    assert_int_equal(push_start(other, error), CS_EIO);
+    assert_non_null(strstr(error, "127.0.0.1"));
+    push_close(other);
+    options.host = "no such host";
+    other = push_open(&options, store);
+    assert_int_equal(push_start(other, error), CS_EIO);
+    assert_non_null(strstr(error, "no such host"));
+    push_close(other);
+}
+
+static void stopping_closes_every_session_with_1001_and_drops_later_posts(void **state)
+{
+    (void)state;
+    start(usual());
+    struct ws_client *live = session(1, 0, 0, 0);
+    struct ws_client *waiting = dial();
+    json_decref(expect(waiting, "challenge"));
+    pthread_t stopper;
+    pthread_create(&stopper, NULL, (void *(*)(void *))(uintptr_t)push_stop, push);
+    expect_close(live, 1001);
+    expect_close(waiting, 1001);
+    pthread_join(stopper, NULL);
+    int status;
+    assert_null(ws_client_open(port, "/device", "coinslot.v1", &status));
+    assert_int_equal(status, 0);
+    settle();
+    assert_int_equal(atomic_load(&store->ended), 1);
+    struct store_session gone = {.device = 1, .generation = 1, .handle = (uint64_t)1 << 32};
+    for (int i = 0; i < 200; i++) {
+        push_post_raised(push, &gone, 7);
+        push_post_page(push, &gone, 1, 0, 7, NULL, 0); /* would block for ever */
+    }
+    stop();
+}
+
+static void a_session_that_does_not_answer_the_close_does_not_hold_up_stopping(void **state)
+{
+    (void)state;
+    start(usual());
+    struct ws_client *client = session(1, 0, 0, 0);
+    push_stop(push);
+    ws_client_close(client);
+    stop();
+}
+
+/* ---- many at once -------------------------------------------------------------------------------------------------------------- */
+
+struct meter {
+    int which;
+    uint64_t persisted, random;
+    atomic_bool failed;
+};
+
+static uint64_t next_random(struct meter *meter)
+{
+    meter->random = meter->random * 6364136223846793005u + 1442695040888963407u;
+    return meter->random >> 33;
+}
+
+/* Connects, takes what comes, acks and breaks off at random, until it has everything; no cmocka here: it is another thread. */
+static void *run_meter(void *context)
+{
+    struct meter *meter = context;
+    while (meter->persisted < PAYMENTS && !atomic_load(&meter->failed)) {
+        int status;
+        uint16_t code;
+        struct ws_client *client = ws_client_open(port, "/device", "coinslot.v1", &status);
+        if (client == NULL || ws_client_receive(client, WS_CLIENT_WAIT_MS, &code) == NULL) {
+            atomic_store(&meter->failed, true);
+            ws_client_close(client);
+            return NULL;
+        }
+        say(client, "{\"type\":\"hello\",\"device\":\"dev_%d\",\"token\":\"token_%d\",\"resume\":%llu}",
+            meter->which, meter->which, (unsigned long long)meter->persisted);
+        uint64_t patience = 1 + next_random(meter) % 60;
+        const char *text;
+        while (patience-- > 0 && (text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code)) != NULL) {
+            unsigned long long seq;
+            if (sscanf(text, "{\"type\":\"payment\",\"seq\":%llu", &seq) == 1) {
+                if (seq != meter->persisted + 1) {
+                    print_message("device %d has %llu and is sent %llu\n", meter->which,
+                                  (unsigned long long)meter->persisted, seq);
+                    atomic_store(&meter->failed, true);
+                }
+                meter->persisted = seq;
+                uint64_t choice = next_random(meter) % 4;
+                if (choice == 0) {
+                    say_actuated(client, seq);
+                } else if (choice != 1 || seq % WINDOW == 0) {
+                    say_ack(client, seq);
+                }
+            }
+            if (meter->persisted == PAYMENTS) {
+                break;
+            }
+        }
+        ws_client_close(client);
+    }
+    return NULL;
+}
+
+static void meters_that_come_and_go_miss_nothing_while_payments_keep_arriving(void **state)
+{
+    (void)state;
+    struct meter meters[DEVICES] = {0};
+    pthread_t threads[DEVICES];
+    for (int i = 1; i < DEVICES; i++) {
+        meters[i].which = i;
+        meters[i].random = 77u + (unsigned)i;
+        pthread_create(&threads[i], NULL, run_meter, &meters[i]);
+    }
+    for (int count = 0; count < PAYMENTS; count++) {
+        for (int i = 1; i < DEVICES; i++) {
+            pay(i, 1);
+        }
+        atomic_store(&store->busy, count % 50 >= 45);
+        usleep(1000);
+    }
+    atomic_store(&store->busy, false);
+    for (int i = 1; i < DEVICES; i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(atomic_load(&meters[i].failed));
+        assert_int_equal(meters[i].persisted, PAYMENTS);
+    }
+}
+
+#define WITH_RELAY(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    log_set_up(getenv("PUSH_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
+    const struct CMUnitTest tests[] = {
+        WITH_RELAY(what_was_missed_comes_first_then_what_is_live),
+        WITH_RELAY(an_outcome_is_noted_and_acks_what_came_before),
+        WITH_RELAY(a_reconnecting_device_gets_what_it_had_not_persisted),
+        WITH_RELAY(seqs_that_will_not_come_are_gaps_that_merge_by_reason),
+        WITH_RELAY(a_second_session_fences_the_first),
+        WITH_RELAY(a_session_that_breaks_off_ends_in_the_store),
+        WITH_RELAY(a_connection_that_breaks_while_the_session_begins_ends_it),
+        WITH_RELAY(nothing_is_lost_while_the_store_is_busy),
+        WITH_RELAY(an_outcome_that_was_not_committed_is_not_noted_but_its_ack_counts),
+        WITH_RELAY(a_hello_to_a_busy_store_is_told_to_come_back),
+        WITH_RELAY(a_device_that_sends_without_reading_is_held_not_hoarded),
+        WITH_RELAY(an_unknown_device_and_a_wrong_token_get_the_same_answer),
+        WITH_RELAY(disabled_and_retired_devices_have_codes_of_their_own),
+        WITH_RELAY(another_epoch_or_a_resume_ahead_means_that_the_store_was_rolled_back),
+        WITH_RELAY(only_the_right_path_and_subprotocol_are_upgraded),
+        WITH_RELAY(what_breaks_the_protocol_is_named_and_closes_the_session),
+        WITH_RELAY(messages_that_are_too_big_or_binary_are_refused),
+        WITH_RELAY(a_message_in_fragments_is_put_together),
+        WITH_RELAY(a_taken_address_is_told),
+        WITH_RELAY(meters_that_come_and_go_miss_nothing_while_payments_keep_arriving),
+        cmocka_unit_test(silence_is_found_by_pings_in_both_directions),
+        cmocka_unit_test(past_sessions_most_the_answer_is_503),
+        cmocka_unit_test(stopping_closes_every_session_with_1001_and_drops_later_posts),
+        cmocka_unit_test(a_session_that_does_not_answer_the_close_does_not_hold_up_stopping),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
