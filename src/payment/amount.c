@@ -153,18 +153,14 @@ void amount_format_nano(struct amount a, char text[AMOUNT_NANO_SIZE])
     if (first >= point) {
         first = point - 1; /* one zero before the point */
     }
-    size_t end = sizeof(digits);
-    while (end > point && digits[end - 1] == '0') {
-        end--;
+    size_t whole = point - first, decimals = AMOUNT_NANO_DECIMALS;
+    for (; decimals > 0 && digits[point + decimals - 1] == '0'; decimals--) {
     }
-    size_t whole = point - first, decimals = end - point;
     assert(whole + 1 + decimals + 1 <= AMOUNT_NANO_SIZE);
     memcpy(text, digits + first, whole);
-    if (decimals > 0) {
-        text[whole++] = '.';
-        memcpy(text + whole, digits + point, decimals);
-    }
-    text[whole + decimals] = '\0';
+    text[whole] = '.';
+    memcpy(text + whole + 1, digits + point, decimals);
+    text[decimals == 0 ? whole : whole + 1 + decimals] = '\0';
 }
 
 static void store_be64(uint64_t value, uint8_t bytes[8])

@@ -233,7 +233,6 @@ static void set_state(json_t *object, const struct block *block)
 
 static void set_legacy(json_t *object, const struct block *block)
 {
-    uint8_t balance[16];
     if (block->type == BLOCK_OPEN) {
         set_hex(object, "source", block->link, 32);
         set_account(object, "representative", block->representative);
@@ -242,6 +241,7 @@ static void set_legacy(json_t *object, const struct block *block)
         set_hex(object, "previous", block->previous, 32);
     }
     if (block->type == BLOCK_SEND) {
+        uint8_t balance[16];
         amount_to_bytes(block->balance, balance);
         set_account(object, "destination", block->link);
         set_hex(object, "balance", balance, sizeof(balance));
