@@ -125,7 +125,8 @@ bool change_revoke_api_token(struct store *store, const char *id, struct problem
 {
     enum cs_err err = store_revoke_api_token(store, id);
     if (err == CS_ENOTFOUND) {
-        problem_set(problem, 404, "token_not_found", NULL, "GET /api/v1/tokens lists all there are",
+        problem_set(problem, 404, "token_not_found", NULL,
+                    "GET /api/v1/tokens, or `coinslot token list`, shows all there are",
                     "there is no token with this id");
     } else if (err != CS_OK) {
         problem_from_store(problem, err);

@@ -49,7 +49,8 @@ void problem_from_store(struct problem *problem, enum cs_err err)
 
 void problem_no_such_device(struct problem *problem)
 {
-    problem_set(problem, 404, "device_not_found", "device", "GET /api/v1/devices lists all there are",
+    problem_set(problem, 404, "device_not_found", "device",
+                "GET /api/v1/devices, or `coinslot device list`, shows all there are",
                 "there is no device with this id");
 }
 

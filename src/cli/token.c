@@ -6,6 +6,7 @@
 #include "cli/options.h"
 #include "cli/print.h"
 #include "cli/reach.h"
+#include "store/store.h"
 
 static const char HELP[] =
     "coinslot token create --name NAME --role ROLE [--data DIR]   make a token for the admin API and print "
@@ -32,6 +33,11 @@ static int create(int argc, char **argv)
     if (name == NULL || role == NULL) {
         return options_wrong(set.command, "--%s is missing: see `coinslot token --help`",
                              name == NULL ? "name" : "role");
+    }
+    enum store_role known;
+    if (!store_role_parse(role, &known)) {
+        return options_wrong(set.command, "there is no role `%s`: say viewer, auditor, operator or admin",
+                             role);
     }
     json_t *arguments = json_object();
     if (!print_put_text(arguments, "name", name) || !print_put_text(arguments, "role", role)) {
