@@ -2,6 +2,7 @@
 #include "push/session.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,8 @@ struct session {
     bool timed;   /* a timeout is wanted */
     bool closing; /* the close frame is all that is left to send */
     bool counted; /* among its peer's */
+    /* Whose; an IPv4 address fits too. Kept, for a socket that was reset does not know its peer any more. */
+    struct sockaddr_in6 peer;
     bool private;
     const char *end_reason;
 };
@@ -288,6 +291,7 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->private = loopback || lws_is_ssl(wsi);
     if (known && !loopback && push->options.sessions_per_ip_most != 0) {
         tally_add(push->tally, &address);
+        memcpy(&session->peer, &address, sizeof(session->peer));
         session->counted = true;
     }
     take_slot(push->sessions, session);
@@ -299,8 +303,9 @@ static void close_session(struct session *session)
 {
     struct push *push = session->push;
     session->protocol->close(session->state);
-    struct sockaddr_storage address;
-    if (session->counted && peer_of(session->wsi, &address)) {
+    if (session->counted) {
+        struct sockaddr_storage address = {0};
+        memcpy(&address, &session->peer, sizeof(session->peer));
         tally_remove(push->tally, &address);
     }
     leave_slot(push->sessions, session);
