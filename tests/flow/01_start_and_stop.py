@@ -191,6 +191,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path):
     relay = Relay(tmp_path)
     relay.data.mkdir(mode=0o700)
     (relay.data / "coinslot.db").write_bytes(b"this is not a database, it only looks for one" * 100)
+    (relay.data / "relay.key").write_bytes(bytes(32))
     done = subprocess.run(relay.command(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -258,11 +258,6 @@ def test_retiring_closes_the_live_session(relay, device, connect, make_meter):
     assert meter.wait_exit() == 1
 
 
-def test_a_browser_page_may_not_open_a_session(relay, device, connect):
-    with pytest.raises(Exception):
-        connect(relay, origin="http://evil.example").receive("challenge")
-
-
 # ---- seqs that will not come ------------------------------------------------------------------------------------------
 
 
