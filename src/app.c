@@ -40,6 +40,7 @@ struct app {
     struct callback *callback;
     struct admin *admin;
     struct control *control;
+    struct admin_check checks[1];
     const char *warnings[1];
 };
 
@@ -212,6 +213,11 @@ static void open_push(struct app *app)
     app->push = push_open(&options, app->store);
 }
 
+static const char *check_store(void *context)
+{
+    return store_refusal(context);
+}
+
 static void open_routes(struct app *app)
 {
     const struct callback_options callback = {
@@ -219,8 +225,11 @@ static void open_routes(struct app *app)
         .signature = (enum callback_signature)app->config.verify_signature,
         .metrics = app->metrics,
     };
+    app->checks[0] = (struct admin_check){.name = "store", .check = check_store, .context = app->store};
     app->warnings[0] = CONFIRM_WARNING;
     const struct admin_options admin = {
+        .checks = app->checks,
+        .check_count = 1,
         .warnings = app->warnings,
         .warning_count = 1,
         .metrics = app->metrics,
