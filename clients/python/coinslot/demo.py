@@ -59,7 +59,7 @@ class Demo:
         self._relay: Optional[Process] = None
         self._meter: Optional[Process] = None
         self._drivers: Optional[Process] = None
-        self._readers: Set["asyncio.Task[None]"] = set()
+        self._tasks: Set["asyncio.Task[None]"] = set()
         self._paid: Set[str] = set()
         self._missed = 0  # payments since the meter was unplugged
         self._steps: "asyncio.Queue[str]" = asyncio.Queue()
@@ -102,8 +102,7 @@ class Demo:
             if process is not None:
                 process.send_signal(signal.SIGTERM)
                 await process.wait()
-        if self._readers:
-            await asyncio.wait(self._readers, timeout=5)
+        await asyncio.sleep(HOLD_BACK_S)  # what they said last is read and shown
         if self._relay is None:
             return
         try:
@@ -262,18 +261,19 @@ class Demo:
         elif kind == "welcome":
             self.screen.say("meter", f"is connected; {event['pending']} waiting for it")
         elif kind == "waiting":
-            self.screen.say("meter", f"lost the relay ({event['reason']}), tries again in {event['delay_ms']} ms", "dim")
+            what = f"lost the relay ({event['reason']})" if event["code"] else "cannot reach the relay"
+            self.screen.say("meter", f"{what}, tries again in {event['delay_ms']} ms", "dim")
         elif kind in ("repeat", "granted_before"):
             self.screen.say("meter", f"got seq {event['seq']} again, adds nothing")
-        elif kind != "noted":
+        elif kind not in ("noted", "stopped"):
             self.screen.say("meter", json.dumps(event), "bad")
 
     # ---- processes, keys, scripts ---------------------------------------------------------------------------------------
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
-        self._readers.add(task)
-        task.add_done_callback(self._readers.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _read(self, process: Process, handle: Callable[[Dict[str, Any]], None]) -> None:
         assert process.stdout is not None
