@@ -11,6 +11,7 @@
  * stands in src/.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +68,7 @@ struct control {
 static void *control_run(void *context)
 {
     struct control *control = context;
-    for (;;) {
+    for (;;) { /* until the process ends */
         int connection = accept(control->listener, NULL, NULL);
         FILE *in = connection >= 0 ? fdopen(connection, "r") : NULL;
         FILE *out = connection >= 0 ? fdopen(dup(connection), "w") : NULL;
@@ -96,12 +97,17 @@ static void control_start(struct fault_vfs *vfs, const char *path)
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     unlink(path);
+    /* The thread inherits a full mask: signals are the relay's main thread's. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
     if (bind(control->listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         listen(control->listener, 4) != 0 || pthread_create(&thread, NULL, control_run, control) != 0) {
         log_die(LOG_MODULE, "cannot listen on %s", path);
     }
     pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- mistakes on purpose
