@@ -74,6 +74,26 @@ static void log_migration(void *context, const char *name)
     log_info("migration %s has run", name);
 }
 
+/* A disk that could not read for a moment shows here too: nobody is to restore a backup over a sound file. */
+static bool passes_quick_check(sqlite3 *db, char error[STORE_ERROR_SIZE])
+{
+    sqlite3_stmt *check = NULL;
+    const char *finding = NULL;
+    if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &check, NULL) == SQLITE_OK &&
+        sqlite3_step(check) == SQLITE_ROW) {
+        finding = (const char *)sqlite3_column_text(check, 0);
+    }
+    bool sound = finding != NULL && strcmp(finding, "ok") == 0;
+    if (!sound) {
+        snprintf(error, STORE_ERROR_SIZE,
+                 "the store fails its check (%.80s): if the disk is well and a second start says the same, "
+                 "copy the file, run `coinslot check --full`, restore the backup",
+                 finding != NULL ? finding : sqlite3_errmsg(db));
+    }
+    sqlite3_finalize(check);
+    return sound;
+}
+
 /* Opens the file and brings it to what this program knows. */
 static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
 {
@@ -88,15 +108,7 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
         return CS_EINVAL;
     }
     chmod(store->path, 0600);
-    sqlite3_stmt *check;
-    bool sound = false;
-    if (sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &check, NULL) == SQLITE_OK) {
-        sound = sqlite3_step(check) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(check, 0), "ok") == 0;
-    }
-    sqlite3_finalize(check);
-    if (!sound) {
-        snprintf(error, STORE_ERROR_SIZE, "%s is damaged: keep a copy of it, run `coinslot check --full`, and restore the backup",
-                 store->path);
+    if (!passes_quick_check(store->db, error)) {
         return CS_EINVAL;
     }
     enum cs_err err = file_migrate(store->db, log_migration, NULL, error);
