@@ -8,8 +8,8 @@ import pytest
 
 from harness import BUILD, CUT_EXIT, FAST_BUILD, LONG, Crowd, lost, the_seed
 
-STORE_CUTS = 900 if LONG else 40
-RELAY_CUTS = 100 if LONG else 8
+STORE_CUTS = 1000 if LONG else 80
+RELAY_CUTS = 100 if LONG else 20
 CUTS_IN_A_FOLDER = 20 if LONG else RELAY_CUTS
 CUTS_IN_A_GROUP = 10  # of crash_store
 
@@ -39,7 +39,7 @@ def test_the_same_cuts_find_a_store_that_does_not_keep_its_word(mistake):
 def plan_of_a_cut(randomly):
     """Somewhere among the first calls, or among many: starting up, and running under load."""
     when = randomly.choice(["before", "after"])
-    at = 1 + randomly.randrange(8 << randomly.randrange(9))
+    at = 1 + randomly.randrange(16 << randomly.randrange(10))
     return f"action=cut_{when} calls=write,sync,truncate,open,delete at={at} seed={randomly.randrange(2**32)}"
 
 

@@ -307,6 +307,11 @@ class Relay:
     def stderr(self):
         return self.log.read_text(errors="replace")[-4000:]
 
+    def reason(self):
+        """The last line that says why the relay ended; None when there is none."""
+        lines = [line for line in self.stderr().splitlines() if line.startswith("coinslot serve: ") or " error " in line]
+        return lines[-1] if lines else None
+
     async def control(self, line):
         """The answer to one line; "" when it ended the relay."""
         reader, writer = await asyncio.open_unix_connection(str(self.control_path))
