@@ -1,6 +1,7 @@
 """Every n-th I/O call failing once, and a disk that is full: a clear error, no 200 for what is not stored, nothing lost."""
 
 import asyncio
+import errno
 import os
 import random
 import subprocess
@@ -139,11 +140,19 @@ def small_disk(tmp_path):
 
 
 def fill(folder, leave):
-    """A file that takes all room but `leave` bytes."""
+    """A file that takes all room but `leave` bytes, beside a relay that takes some at the same time."""
     ballast = folder / "ballast"
     with open(ballast, "wb") as file:
-        status = os.statvfs(folder)
-        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - leave)
+        for step in (1 << 20, 1 << 12):
+            while True:
+                status = os.statvfs(folder)
+                if status.f_bavail * status.f_frsize < leave + step:
+                    break
+                try:
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, step)
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+                    break
     return ballast
 
 
