@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -469,7 +470,7 @@ static void widen_gap(struct device *device, struct gap *gap, uint64_t from, uin
     }
     if (gap->from == 0) {
         gap->from = from;
-        strcpy(gap->reason, reason); /* both are STORE_REASON_SIZE at most */
+        snprintf(gap->reason, sizeof(gap->reason), "%s", reason);
     }
     gap->to = to;
 }

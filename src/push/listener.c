@@ -50,7 +50,7 @@ static int bind_first(const struct addrinfo *candidates, int *why)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
     int failed = getsockname(fd, (struct sockaddr *)&address, &size);
     assert(failed == 0);

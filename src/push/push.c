@@ -77,10 +77,10 @@ void push_post_ended(void *push, const struct store_session *session, const char
     push_post(push, post);
 }
 
-void push_post_page(void *context, const struct store_session *session, uint64_t from, uint64_t to,
+void push_post_page(void *push, const struct store_session *session, uint64_t from, uint64_t to,
                     uint64_t head, const struct store_delivery *deliveries, size_t count)
 {
-    struct push *push = context;
+    struct push *server = push;
     struct post *post = new_post(POST_PAGE, session, count);
     post->page.from = from;
     post->page.to = to;
@@ -88,13 +88,13 @@ void push_post_page(void *context, const struct store_session *session, uint64_t
     if (count > 0) {
         memcpy(post->deliveries, deliveries, count * sizeof(*deliveries));
     }
-    pthread_mutex_lock(&push->gate);
-    while (push->pages_waiting >= PAGES_MOST && !push->shut) {
-        pthread_cond_wait(&push->gate_opened, &push->gate);
+    pthread_mutex_lock(&server->gate);
+    while (server->pages_waiting >= PAGES_MOST && !server->shut) {
+        pthread_cond_wait(&server->gate_opened, &server->gate);
     }
-    push->pages_waiting++;
-    pthread_mutex_unlock(&push->gate);
-    push_post(push, post);
+    server->pages_waiting++;
+    pthread_mutex_unlock(&server->gate);
+    push_post(server, post);
 }
 
 /* ---- the push thread
