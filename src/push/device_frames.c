@@ -39,8 +39,7 @@ const char *device_close_text(enum device_close close)
     return CLOSES[close].text;
 }
 
-/* ---- reading
- * --------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static enum cs_err refuse(struct device_problem *problem,
                                                                 const char *code, const char *format, ...)
@@ -210,8 +209,7 @@ enum cs_err device_frame_read(const char *text, size_t length, struct device_fra
     return err;
 }
 
-/* ---- building
- * -------------------------------------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------------------------------------ */
 
 __attribute__((format(printf, 3, 4))) static size_t append(char text[DEVICE_FRAME_SIZE], size_t at,
                                                            const char *format, ...)

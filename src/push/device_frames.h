@@ -23,8 +23,7 @@
 #define DEVICE_FRAME_SIZE    1024 /* every frame that the relay builds fits, NUL included */
 #define DEVICE_MESSAGE_SIZE  200
 
-/* ---- how a session ends: the close code, the `code` of the error frame before it
- * ------------------------------- */
+/* ---- how a session ends: the close code, the `code` of the error frame before it ----------------------- */
 
 enum device_close {
     DEVICE_CLOSE_GOING_AWAY, /* the relay stops; no error frame */
@@ -46,8 +45,7 @@ uint16_t device_close_code(enum device_close close);
 /* "fenced", "unauthorized", …: the error frame's code, the close frame's reason and the metric's label. */
 const char *device_close_text(enum device_close close);
 
-/* ---- what a device sends
- * --------------------------------------------------------------------------------------- */
+/* ---- what a device sends ------------------------------------------------------------------------------- */
 
 enum device_frame_type { DEVICE_HELLO, DEVICE_ACK, DEVICE_ACTUATED, DEVICE_REFUSED, DEVICE_STATUS };
 #define DEVICE_FRAME_TYPE_COUNT 5
@@ -78,8 +76,7 @@ const char *device_frame_text(enum device_frame_type type);
 CS_MUST_CHECK enum cs_err device_frame_read(const char *text, size_t length, struct device_frame *frame,
                                             struct device_problem *problem);
 
-/* ---- what the relay sends: each writes text and NUL, and returns the length
- * ------------------------------------- */
+/* ---- what the relay sends: each writes text and NUL, and returns the length ---------------------------- */
 
 size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const uint8_t nonce[DEVICE_NONCE_SIZE],
                               const char *epoch);

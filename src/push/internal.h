@@ -19,8 +19,7 @@ struct listener;
 struct tally;
 struct sessions;
 
-/* ---- the mailbox: what the writer and the replayer tell the push thread, in the order of their posting
- * ----------- */
+/* ---- the mailbox: what the writer and the replayer tell the push thread, in the order of their posting - */
 
 enum post_kind { POST_BEGUN, POST_OUTCOME, POST_LIVE, POST_RAISED, POST_ENDED, POST_PAGE };
 
@@ -46,8 +45,7 @@ struct post {
 /* `post` is taken. Any thread. */
 void push_post(struct push *push, struct post *post);
 
-/* ---- counters: any thread
- * ---------------------------------------------------------------------------------------- */
+/* ---- counters: any thread ------------------------------------------------------------------------------ */
 
 enum sent_type { SENT_CHALLENGE, SENT_WELCOME, SENT_PAYMENT, SENT_GAP, SENT_NOTED, SENT_ERROR };
 #define SENT_TYPE_COUNT 6
@@ -65,8 +63,7 @@ struct push_counters {
 
 void push_counters_open(struct push_counters *counters, struct metrics *metrics);
 
-/* ---- the server
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------------------------------------------- */
 
 /* A session that has to be ended in the store, as soon as its inbox has room. */
 struct ending {

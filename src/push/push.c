@@ -14,6 +14,7 @@
 #include "push/listener.h"
 #include "push/session.h"
 #include "push/tally.h"
+#include "push/upgrade.h"
 
 #define PAGES_MOST       64 /* in the mailbox; then the replayer waits */
 #define POSTS_AT_ONCE    256
@@ -22,8 +23,7 @@
 #define FILES_MORE       4096    /* descriptors for everything but sessions */
 #define FILES_SANE       1048576 /* libwebsockets lays its tables out for the whole limit */
 
-/* ---- the mailbox, from any thread
- * ------------------------------------------------------------------------------------ */
+/* ---- the mailbox, from any thread ---------------------------------------------------------------------- */
 
 void push_wake(struct push *push)
 {
@@ -97,8 +97,7 @@ void push_post_page(void *push, const struct store_session *session, uint64_t fr
     push_post(server, post);
 }
 
-/* ---- the push thread
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the push thread ----------------------------------------------------------------------------------- */
 
 static void take_post(struct push *push, struct post *post)
 {
@@ -171,7 +170,7 @@ void push_retry_soon(struct push *push)
 static void on_accepted(void *context, int fd)
 {
     struct push *push = context;
-    if (!session_accepts(push)) {
+    if (!upgrade_has_room(push)) {
         metrics_add(push->counters.refused_full, 1);
         close(fd);
         return;
@@ -225,64 +224,7 @@ static void *push_run(void *context)
     return NULL;
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------------------------------
- */
-
-static int64_t read_sessions(void *context)
-{
-    struct push *push = context;
-    return atomic_load_explicit(&push->counters.sessions, memory_order_relaxed);
-}
-
-void push_counters_open(struct push_counters *counters, struct metrics *metrics)
-{
-    static const char *const REFUSED[DEVICE_CLOSE_COUNT] = {
-        [DEVICE_CLOSE_GOING_AWAY] = "reason=\"going_away\"",
-        [DEVICE_CLOSE_PROTOCOL] = "reason=\"protocol\"",
-        [DEVICE_CLOSE_FENCED] = "reason=\"fenced\"",
-        [DEVICE_CLOSE_UNAUTHORIZED] = "reason=\"unauthorized\"",
-        [DEVICE_CLOSE_HELLO_TIMEOUT] = "reason=\"hello_timeout\"",
-        [DEVICE_CLOSE_FRAME] = "reason=\"frame\"",
-        [DEVICE_CLOSE_INSECURE] = "reason=\"insecure\"",
-        [DEVICE_CLOSE_DISABLED] = "reason=\"disabled\"",
-        [DEVICE_CLOSE_RETIRED] = "reason=\"retired\"",
-        [DEVICE_CLOSE_ROLLED_BACK] = "reason=\"store_rolled_back\"",
-        [DEVICE_CLOSE_BUSY] = "reason=\"busy\"",
-        [DEVICE_CLOSE_SLOW] = "reason=\"slow\"",
-    };
-    static const char *const SENT[SENT_TYPE_COUNT] = {
-        [SENT_CHALLENGE] = "type=\"challenge\"", [SENT_WELCOME] = "type=\"welcome\"",
-        [SENT_PAYMENT] = "type=\"payment\"",     [SENT_GAP] = "type=\"gap\"",
-        [SENT_NOTED] = "type=\"noted\"",         [SENT_ERROR] = "type=\"error\"",
-    };
-    static const char *const RECEIVED[DEVICE_FRAME_TYPE_COUNT] = {
-        [DEVICE_HELLO] = "type=\"hello\"",       [DEVICE_ACK] = "type=\"ack\"",
-        [DEVICE_ACTUATED] = "type=\"actuated\"", [DEVICE_REFUSED] = "type=\"refused\"",
-        [DEVICE_STATUS] = "type=\"status\"",
-    };
-    counters->opened = metrics_add_counter(metrics, "coinslot_sessions_opened_total", "",
-                                           "Device sessions that were welcomed.");
-    for (size_t i = 0; i < DEVICE_CLOSE_COUNT; i++) {
-        counters->refused[i] =
-            metrics_add_counter(metrics, "coinslot_sessions_refused_total", REFUSED[i],
-                                "Connections that ended before a welcome, by the relay's doing.");
-    }
-    counters->refused_full =
-        metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"too_many\"", "");
-    counters->refused_target =
-        metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"target\"", "");
-    for (size_t i = 0; i < SENT_TYPE_COUNT; i++) {
-        counters->sent[i] = metrics_add_counter(metrics, "coinslot_frames_sent_total", SENT[i],
-                                                "Frames queued for devices, by type.");
-    }
-    for (size_t i = 0; i < DEVICE_FRAME_TYPE_COUNT; i++) {
-        counters->received[i] = metrics_add_counter(metrics, "coinslot_frames_received_total", RECEIVED[i],
-                                                    "Frames understood, by type.");
-    }
-    counters->protocol_errors = metrics_add_counter(metrics, "coinslot_protocol_errors_total", "",
-                                                    "Sessions closed because a device broke the protocol.");
-}
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 struct push *push_open(const struct push_options *options, struct store *store)
 {
@@ -298,8 +240,6 @@ struct push *push_open(const struct push_options *options, struct store *store)
     pthread_cond_init(&push->gate_opened, NULL);
     push->sessions = sessions_open(options->sessions_most);
     push->tally = tally_open();
-    metrics_add_gauge(options->metrics, "coinslot_sessions", "", "Device sessions that are live.",
-                      read_sessions, push);
     push_counters_open(&push->counters, options->metrics);
     return push;
 }

@@ -52,16 +52,13 @@ void session_set_reading(struct session *session, bool reading);
 /* Calls `timeout` once, after that time; 0: never. */
 void session_set_timeout(struct session *session, uint32_t seconds);
 
-/* ---- the table, for push.c
- * ----------------------------------------------------------------------------------------- */
+/* ---- the table, for push.c ----------------------------------------------------------------------------- */
 
 struct sessions *sessions_open(uint32_t most);
 void sessions_close(struct sessions *sessions);
 uint32_t sessions_count(const struct sessions *sessions);
 void sessions_stop_all(struct push *push);
 
-/* False when there are so many connections that one more is not to be taken. */
-bool session_accepts(const struct push *push);
 /* What libwebsockets is to speak; ends with a NULL name. */
 const struct lws_protocols *session_protocols(void);
 

@@ -18,7 +18,7 @@
 
 #define WINDOW 3
 
-/* ---- one rule at a time ---------------------------------------------------------------------------------------------- */
+/* ---- one rule at a time -------------------------------------------------------------------------------- */
 
 static void begin(struct cursor *cursor, uint64_t generation, uint64_t resume)
 {
@@ -147,7 +147,7 @@ static void an_ack_ahead_is_refused_and_an_old_one_moves_nothing(void **state)
     assert_false(moved);
 }
 
-/* ---- the model ---------------------------------------------------------------------------------------------------------
+/* ---- the model
  *
  *   device ──ack──► push ──command──► writer ──post──► push ──frame──► device
  *                                        └─request─► replayer ──page──► push
@@ -291,7 +291,7 @@ static void advance(struct search *search, struct world *world, int number, stru
     keep_outbox(&world->session[number], outbox);
 }
 
-/* ---- one action each; false when there is nothing to do -------------------------------------------------------------- */
+/* ---- one action each; false when there is nothing to do ------------------------------------------------ */
 
 static bool act_pay(struct search *search, struct world *world)
 {
@@ -558,7 +558,7 @@ static const struct {
     {"connect", act_connect}, {"close 0", act_close_0}, {"close 1", act_close_1},
 };
 
-/* ---- what must hold in every state ------------------------------------------------------------------------------------- */
+/* ---- what must hold in every state --------------------------------------------------------------------- */
 
 static void check(struct search *search, const struct world *world)
 {
@@ -586,7 +586,7 @@ static void check(struct search *search, const struct world *world)
     }
 }
 
-/* ---- breadth first ----------------------------------------------------------------------------------------------------- */
+/* ---- breadth first ------------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const struct world *world)
 {

@@ -43,7 +43,7 @@ static void assert_taken(const char *text, struct device_frame *frame)
     }
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static void a_hello_is_read_whole(void **state)
 {
@@ -156,7 +156,7 @@ static void nesting_past_four_levels_is_refused(void **state)
     assert_refused("{\"type\":\"status\",\"a\":[[[[]]]]}", "malformed");
 }
 
-/* ---- building -------------------------------------------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------------------------------------ */
 
 static struct store_delivery some_delivery(void)
 {

@@ -27,7 +27,7 @@
 #define DEVICES  5
 #define PAYMENTS 400
 
-/* ---- the store -------------------------------------------------------------------------------------------------------- */
+/* ---- the store ----------------------------------------------------------------------------------------- */
 
 enum kind { PAY, BEGIN, END, ACK, PAGE, OUTCOME, RETIRE };
 
@@ -292,7 +292,7 @@ bool store_find_device(struct store *store, const char *id, struct store_device_
     return true;
 }
 
-/* ---- the relay ---------------------------------------------------------------------------------------------------------- */
+/* ---- the relay ----------------------------------------------------------------------------------------- */
 
 static struct metrics *metrics;
 static struct store *store;
@@ -391,7 +391,7 @@ static void assert_metric(const char *line)
     free(text);
 }
 
-/* ---- the device --------------------------------------------------------------------------------------------------------- */
+/* ---- the device ---------------------------------------------------------------------------------------- */
 
 static struct ws_client *dial(void)
 {
@@ -521,7 +521,7 @@ static struct ws_client *session(int which, uint64_t resume, uint64_t last_acked
     return client;
 }
 
-/* ---- deliveries --------------------------------------------------------------------------------------------------------- */
+/* ---- deliveries ---------------------------------------------------------------------------------------- */
 
 static void what_was_missed_comes_first_then_what_is_live(void **state)
 {
@@ -658,7 +658,7 @@ static void a_connection_that_breaks_while_the_session_begins_ends_it(void **sta
     assert_false(cursor_is_live(&store->device[1].cursor, 1));
 }
 
-/* ---- when the store has no room ------------------------------------------------------------------------------------------- */
+/* ---- when the store has no room ------------------------------------------------------------------------ */
 
 static void nothing_is_lost_while_the_store_is_busy(void **state)
 {
@@ -740,7 +740,7 @@ static void a_device_that_sends_without_reading_is_held_not_hoarded(void **state
     ws_client_close(client);
 }
 
-/* ---- who may begin -------------------------------------------------------------------------------------------------------- */
+/* ---- who may begin ------------------------------------------------------------------------------------- */
 
 static void an_unknown_device_and_a_wrong_token_get_the_same_answer(void **state)
 {
@@ -816,7 +816,7 @@ static void only_the_right_path_and_subprotocol_are_upgraded(void **state)
     ws_client_close(client);
 }
 
-/* ---- breaking the protocol ------------------------------------------------------------------------------------------------- */
+/* ---- breaking the protocol ----------------------------------------------------------------------------- */
 
 static void what_breaks_the_protocol_is_named_and_closes_the_session(void **state)
 {
@@ -890,7 +890,7 @@ static void a_message_in_fragments_is_put_together(void **state)
     ws_client_close(client);
 }
 
-/* ---- silence, limits, the end ------------------------------------------------------------------------------------------------ */
+/* ---- silence, limits, the end -------------------------------------------------------------------------- */
 
 static void silence_is_found_by_pings_in_both_directions(void **state)
 {
@@ -998,7 +998,7 @@ static void a_session_that_does_not_answer_the_close_does_not_hold_up_stopping(v
     stop();
 }
 
-/* ---- many at once -------------------------------------------------------------------------------------------------------------- */
+/* ---- many at once -------------------------------------------------------------------------------------- */
 
 struct meter {
     int which;
