@@ -40,7 +40,8 @@ def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_
     seqs = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", out)]
     assert seqs == list(range(1, len(seqs) + 1))
     stored = len(re.findall("the relay stored", out))
-    assert re.search(rf"{stored} payments stored in all runs", out)
+    # The last one may have been on its way when the drivers were stopped.
+    assert int(re.search(r"(\d+) payments stored in all runs", out).group(1)) - stored in (0, 1)
     assert "curl" in out and "/api/v1/deliveries" in out
     meter = json.loads((folder / "meter.json").read_text())
 
@@ -50,7 +51,7 @@ def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_
     assert "meter   lost the relay" in again
     later = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", again)]
     assert later == list(range(later[0], later[0] + len(later)))
-    assert later[0] == len(seqs) + 1 or later[0] == stored + 1
+    assert later[0] == len(seqs) + 1
     state = json.loads((folder / "meter-state.json").read_text())
     assert state["seq"] == later[-1]
 

@@ -102,7 +102,7 @@ class Demo:
             if process is not None:
                 process.send_signal(signal.SIGTERM)
                 await process.wait()
-        await asyncio.sleep(HOLD_BACK_S)  # what they said last is read and shown
+        await asyncio.sleep(2 * HOLD_BACK_S)  # what they said last is read and shown
         if self._relay is None:
             return
         try:
