@@ -175,9 +175,9 @@ class Demo:
     async def _pull_relays_plug(self) -> None:
         relay, self._relay = self._relay, None
         assert relay is not None
+        self.screen.say("you", "pulled the relay's plug (kill -9)", "bad")
         relay.kill()
         await relay.wait()
-        self.screen.say("you", "pulled the relay's plug (kill -9)", "bad")
         await asyncio.sleep(RELAY_AWAY_S)
         self.screen.say("you", "plugged the relay in again")
         await self._start_relay()
@@ -243,9 +243,9 @@ class Demo:
     async def _pull_meters_plug(self) -> None:
         meter, self._meter = self._meter, None
         assert meter is not None
+        self.screen.say("you", "pulled the meter's plug (kill -9)", "bad")
         meter.kill()
         await meter.wait()
-        self.screen.say("you", "pulled the meter's plug (kill -9)", "bad")
 
     def _on_meter(self, event: Dict[str, Any]) -> None:
         kind = event["event"]
