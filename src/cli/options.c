@@ -11,7 +11,8 @@
 #define HELP_CODE  1000
 #define FIRST_CODE 1001
 
-static void say(const char *command, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void say(const char *command, const char *format,
+                                                      va_list arguments)
 {
     char text[600];
     vsnprintf(text, sizeof text, format, arguments);
