@@ -10,8 +10,10 @@ void problem_set(struct problem *problem, unsigned status, const char *code, con
     memset(problem, 0, sizeof *problem);
     problem->status = status;
     problem->code = code;
-    for (size_t i = 0; field != NULL && field[i] != '\0' && i < sizeof problem->field - 1; i++) {
-        problem->field[i] = field[i] > 0x20 && field[i] < 0x7f ? field[i] : '?';
+    char *to = problem->field;
+    for (const char *from = field == NULL ? "" : field;
+         *from != '\0' && to < problem->field + sizeof problem->field - 1; from++) {
+        *to++ = *from > 0x20 && *from < 0x7f ? *from : '?';
     }
     snprintf(problem->hint, sizeof problem->hint, "%s", hint);
     va_list arguments;

@@ -177,7 +177,7 @@ static void a_line_that_is_too_long_is_an_error_and_never_cut(void **state)
         char text[512] = "[log]\n;";
         size_t start = strlen(text);
         memset(text + start, 'x', length - 1);
-        strcpy(text + start + length - 1, "\nlevel = warn\n");
+        snprintf(text + start + length - 1, sizeof text - start - length, "\nlevel = warn\n");
         if (length <= 198) {
             assert_int_equal(read_ok(text).level, 2);
         } else {
