@@ -302,10 +302,10 @@ enum cs_err control_call(const char *dir, const json_t *request, json_t **answer
     }
     char *line;
     size_t length;
-    err = write_line(fd, request, CONTROL_PATIENCE_MS);
-    if (err == CS_OK) {
-        err = read_line(fd, CONTROL_ANSWER_BYTES, CONTROL_CLIENT_WAIT_MS, &line, &length);
-    }
+    /* A relay that turns us away does not read the request: then the answer is there although the request did not get through. */
+    enum cs_err sent = write_line(fd, request, CONTROL_PATIENCE_MS);
+    int patience_ms = sent == CS_OK ? CONTROL_CLIENT_WAIT_MS : CONTROL_PATIENCE_MS;
+    err = read_line(fd, CONTROL_ANSWER_BYTES, patience_ms, &line, &length);
     close(fd);
     if (err != CS_OK) {
         snprintf(
