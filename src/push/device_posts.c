@@ -51,17 +51,17 @@ static void offer_gap(struct device *device, struct gap *gap)
     gap->from = 0;
 }
 
-/* Joins from..to to the gap before it when their reason is the same, else sends that one first. */
-static void widen_gap(struct device *device, struct gap *gap, uint64_t from, uint64_t to, const char *reason)
+/* Joins seq to the gap before it when their reason is the same, else sends that one first. */
+static void widen_gap(struct device *device, struct gap *gap, uint64_t seq, const char *reason)
 {
     if (gap->from != 0 && strcmp(gap->reason, reason) != 0) {
         offer_gap(device, gap);
     }
     if (gap->from == 0) {
-        gap->from = from;
+        gap->from = seq;
         snprintf(gap->reason, sizeof(gap->reason), "%s", reason);
     }
-    gap->to = to;
+    gap->to = seq;
 }
 
 static void take_page(struct device *device, const struct post *post)
@@ -72,19 +72,16 @@ static void take_page(struct device *device, const struct post *post)
         const struct store_delivery *delivery = &post->deliveries[i];
         assert(delivery->seq >= next && delivery->seq <= post->page.to);
         if (delivery->seq > next) {
-            widen_gap(device, &gap, next, delivery->seq - 1, "expired");
+            /* A newer session has acked what is missing, between the marking and the reading: this one is about to be fenced. */
+            break;
         }
         if (delivery->state == DELIVERY_EXPIRED) {
-            widen_gap(device, &gap, delivery->seq, delivery->seq,
-                      delivery->reason[0] != '\0' ? delivery->reason : "expired");
+            widen_gap(device, &gap, delivery->seq, delivery->reason);
         } else {
             offer_gap(device, &gap);
             offer_payment(device, delivery);
         }
         next = delivery->seq + 1;
-    }
-    if (next <= post->page.to) {
-        widen_gap(device, &gap, next, post->page.to, "expired");
     }
     if (device->phase == DEVICE_LIVE) {
         offer_gap(device, &gap);

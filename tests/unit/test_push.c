@@ -586,11 +586,13 @@ static void seqs_that_will_not_come_are_gaps_that_merge_by_reason(void **state)
     struct store_delivery *delivery = store->device[1].delivery;
     delivery[1].state = DELIVERY_EXPIRED;
     strcpy(delivery[1].reason, "expired");
-    delivery[2].seq = 0;
+    delivery[2].state = DELIVERY_EXPIRED;
+    strcpy(delivery[2].reason, "expired");
     delivery[4].state = delivery[5].state = DELIVERY_EXPIRED;
     strcpy(delivery[4].reason, "retired");
     strcpy(delivery[5].reason, "expired");
-    delivery[9].seq = 0;
+    delivery[9].state = DELIVERY_EXPIRED;
+    strcpy(delivery[9].reason, "expired");
     pthread_mutex_unlock(&store->lock);
     struct ws_client *client = session(1, 0, 0, 9);
     expect_gap(client, 1, 2, "expired");
@@ -604,6 +606,24 @@ static void seqs_that_will_not_come_are_gaps_that_merge_by_reason(void **state)
     say_ack(client, 9);
     pay(1, 1);
     expect_payments(client, 10, 10);
+    ws_client_close(client);
+}
+
+static void a_seq_that_a_newer_session_has_acked_is_no_gap(void **state)
+{
+    (void)state;
+    pay(1, 3);
+    settle();
+    pthread_mutex_lock(&store->lock);
+    store->device[1].delivery[2].seq = 0; /* acked between the marking of the page and its reading */
+    pthread_mutex_unlock(&store->lock);
+    struct ws_client *client = session(1, 0, 0, 3);
+    expect_payments(client, 1, 1);
+    pthread_mutex_lock(&store->lock);
+    store->device[1].delivery[2].seq = 2;
+    pthread_mutex_unlock(&store->lock);
+    say_ack(client, 1);
+    expect_payments(client, 2, 3); /* and not a gap */
     ws_client_close(client);
 }
 
@@ -1089,6 +1109,7 @@ int main(void)
         WITH_RELAY(an_outcome_is_noted_and_acks_what_came_before),
         WITH_RELAY(a_reconnecting_device_gets_what_it_had_not_persisted),
         WITH_RELAY(seqs_that_will_not_come_are_gaps_that_merge_by_reason),
+        WITH_RELAY(a_seq_that_a_newer_session_has_acked_is_no_gap),
         WITH_RELAY(a_second_session_fences_the_first),
         WITH_RELAY(a_session_that_breaks_off_ends_in_the_store),
         WITH_RELAY(a_connection_that_breaks_while_the_session_begins_ends_it),
