@@ -37,8 +37,8 @@ static int on_wal_written(void *context, sqlite3 *db, const char *name, int fram
     struct checkpointer *checkpointer = context;
     (void)db;
     (void)name;
-    atomic_store_explicit(&checkpointer->store->wal_bytes, frames * (checkpointer->page_bytes + WAL_FRAME_HEADER),
-                          memory_order_relaxed);
+    atomic_store_explicit(&checkpointer->store->wal_bytes,
+                          frames * (checkpointer->page_bytes + WAL_FRAME_HEADER), memory_order_relaxed);
     return SQLITE_OK;
 }
 
@@ -79,7 +79,8 @@ static void make_pass(struct store *store, sqlite3 *db)
     enum cs_err err = sql_error(code);
     if (err == CS_EIO) {
         /* After a sync that failed, a second one may claim success for pages that are lost. The WAL still has them: begin anew. */
-        log_die(LOG_MODULE, "cannot checkpoint %s: %s; start again, nothing committed is lost", store->path, sqlite3_errmsg(db));
+        log_die(LOG_MODULE, "cannot checkpoint %s: %s; start again, nothing committed is lost", store->path,
+                sqlite3_errmsg(db));
     }
     metrics_add(store->checkpoints, 1);
 }
@@ -102,8 +103,10 @@ static void look_at_disk(struct store *store)
     bool low = free_bytes < store->options.min_free_bytes;
     if (low != atomic_exchange(&store->disk_low, low)) {
         if (low) {
-            log_error("only %lld MB are free in %s, min_free_mb asks for %lld: payments are answered 503 until there is room",
-                      (long long)(free_bytes >> 20), store->options.dir, (long long)(store->options.min_free_bytes >> 20));
+            log_error("only %lld MB are free in %s, min_free_mb asks for %lld: payments are answered 503 "
+                      "until there is room",
+                      (long long)(free_bytes >> 20), store->options.dir,
+                      (long long)(store->options.min_free_bytes >> 20));
         } else {
             log_info("there is room in %s again", store->options.dir);
         }

@@ -70,7 +70,8 @@ struct address_entry *directory_find_address(const struct directory *directory, 
     return find(&directory->address_by_bytes, address, compare_address);
 }
 
-const struct api_token *directory_find_token(const struct directory *directory, const uint8_t hash[STORE_HASH_SIZE])
+const struct api_token *directory_find_token(const struct directory *directory,
+                                             const uint8_t hash[STORE_HASH_SIZE])
 {
     return find(&directory->token_by_hash, hash, compare_hash);
 }
@@ -115,8 +116,8 @@ static void add_subscription(struct directory *directory, const struct address *
     subscriber->device->subscriptions++;
 }
 
-void directory_add_subscription(struct directory *directory, const struct address *address, int64_t address_num,
-                                const struct subscriber *subscriber)
+void directory_add_subscription(struct directory *directory, const struct address *address,
+                                int64_t address_num, const struct subscriber *subscriber)
 {
     pthread_rwlock_wrlock(&directory->lock);
     add_subscription(directory, address, address_num, subscriber);
@@ -167,7 +168,8 @@ void directory_retire_device(struct directory *directory, struct device *device)
     pthread_rwlock_unlock(&directory->lock);
 }
 
-static void add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE], const struct store_api_token *token)
+static void add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
+                      const struct store_api_token *token)
 {
     struct api_token *entry = cs_alloc(sizeof(*entry));
     memcpy(entry->hash, hash, STORE_HASH_SIZE);
@@ -175,7 +177,8 @@ static void add_token(struct directory *directory, const uint8_t hash[STORE_HASH
     insert(&directory->token_by_hash, entry, compare_hash);
 }
 
-void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE], const struct store_api_token *token)
+void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
+                         const struct store_api_token *token)
 {
     pthread_rwlock_wrlock(&directory->lock);
     add_token(directory, hash, token);
@@ -210,8 +213,9 @@ enum { LOAD_DEVICES, LOAD_SUBSCRIPTIONS, LOAD_TOKENS, LOAD_COUNT };
 static const char *const LOAD_SQL[] = {
     [LOAD_DEVICES] = "SELECT num, id, auth, credential, state, expire_after_ms, head, sent, acked "
                      "FROM device JOIN device_cursor ON device = num ORDER BY num",
-    [LOAD_SUBSCRIPTIONS] = "SELECT s.num, s.device, s.minimum, a.num, a.chain, a.bytes "
-                           "FROM subscription s JOIN address a ON a.num = s.address WHERE s.removed_at IS NULL ORDER BY s.num",
+    [LOAD_SUBSCRIPTIONS] =
+        "SELECT s.num, s.device, s.minimum, a.num, a.chain, a.bytes "
+        "FROM subscription s JOIN address a ON a.num = s.address WHERE s.removed_at IS NULL ORDER BY s.num",
     [LOAD_TOKENS] = "SELECT hash, id, name, role, created_at, revoked_at FROM api_token",
 };
 
@@ -220,7 +224,8 @@ static void load_device(struct directory *directory, sqlite3_stmt *row)
     struct device *device = cs_alloc(sizeof(*device));
     device->num = sqlite3_column_int64(row, 0);
     sql_copy_text(row, 1, device->id, sizeof(device->id));
-    device->auth = strcmp((const char *)sqlite3_column_text(row, 2), "key") == 0 ? DEVICE_AUTH_KEY : DEVICE_AUTH_TOKEN;
+    device->auth =
+        strcmp((const char *)sqlite3_column_text(row, 2), "key") == 0 ? DEVICE_AUTH_KEY : DEVICE_AUTH_TOKEN;
     sql_copy_blob(row, 3, device->credential, sizeof(device->credential));
     const char *state = (const char *)sqlite3_column_text(row, 4);
     device->state = strcmp(state, "active") == 0     ? DEVICE_ACTIVE
@@ -241,8 +246,10 @@ static enum cs_err load_subscription(struct directory *directory, sqlite3_stmt *
     struct address address = {0};
     enum chain chain;
     int length = sqlite3_column_bytes(row, 5);
-    if (slot >= directory->device_slots || directory->devices[slot] == NULL || !sql_copy_blob(row, 2, minimum, 16) ||
-        !chain_parse((const char *)sqlite3_column_text(row, 4), &chain) || length <= 0 || length > ADDRESS_BYTES_MAX) {
+    if (slot >= directory->device_slots || directory->devices[slot] == NULL ||
+        !sql_copy_blob(row, 2, minimum, 16) ||
+        !chain_parse((const char *)sqlite3_column_text(row, 4), &chain) || length <= 0 ||
+        length > ADDRESS_BYTES_MAX) {
         return CS_EINVAL;
     }
     subscriber.device = directory->devices[slot];

@@ -56,7 +56,8 @@ int file_lock_dir(const char *dir, bool make, char error[STORE_ERROR_SIZE])
     if (fd < 0) {
         snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s", path, strerror(errno));
     } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        snprintf(error, STORE_ERROR_SIZE, "%s is in use by another coinslot process; stop that one first", dir);
+        snprintf(error, STORE_ERROR_SIZE, "%s is in use by another coinslot process; stop that one first",
+                 dir);
         close(fd);
         fd = -1;
         errno = EWOULDBLOCK;
@@ -110,8 +111,8 @@ enum cs_err file_read_key(const char *dir, bool store_exists, uint8_t key[32], c
         snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s", path, strerror(errno));
         err = CS_EIO;
     } else if (store_exists) {
-        snprintf(error, STORE_ERROR_SIZE, "%s is missing: without it no token is valid; restore it from the backup (FILE.key)",
-                 path);
+        snprintf(error, STORE_ERROR_SIZE,
+                 "%s is missing: without it no token is valid; restore it from the backup (FILE.key)", path);
         err = CS_EINVAL;
     } else {
         err = make_key(dir, path, key, error);
@@ -132,14 +133,16 @@ static int read_version(sqlite3 *db, char error[STORE_ERROR_SIZE])
     }
     if (version > MIGRATION_COUNT) {
         snprintf(error, STORE_ERROR_SIZE,
-                 "the store has version %d, this program knows %d; install the newer coinslot, or restore a backup", (int)version,
-                 MIGRATION_COUNT);
+                 "the store has version %d, this program knows %d; install the newer coinslot, or restore a "
+                 "backup",
+                 (int)version, MIGRATION_COUNT);
         return -1;
     }
     return (int)version;
 }
 
-enum cs_err file_migrate(sqlite3 *db, void (*ran)(void *context, const char *name), void *context, char error[STORE_ERROR_SIZE])
+enum cs_err file_migrate(sqlite3 *db, void (*ran)(void *context, const char *name), void *context,
+                         char error[STORE_ERROR_SIZE])
 {
     int version = read_version(db, error);
     if (version < 0) {
@@ -147,13 +150,15 @@ enum cs_err file_migrate(sqlite3 *db, void (*ran)(void *context, const char *nam
     }
     for (int i = version; i < MIGRATION_COUNT; i++) {
         char stamp[96];
-        snprintf(stamp, sizeof(stamp), "PRAGMA user_version = %d; PRAGMA application_id = %d", i + 1, SQL_APPLICATION_ID);
+        snprintf(stamp, sizeof(stamp), "PRAGMA user_version = %d; PRAGMA application_id = %d", i + 1,
+                 SQL_APPLICATION_ID);
         enum cs_err err = sql_exec(db, "BEGIN IMMEDIATE");
         err = err != CS_OK ? err : sql_exec(db, MIGRATIONS[i].sql);
         err = err != CS_OK ? err : sql_exec(db, stamp);
         err = err != CS_OK ? err : sql_exec(db, "COMMIT");
         if (err != CS_OK) {
-            snprintf(error, STORE_ERROR_SIZE, "migration %s failed: %s", MIGRATIONS[i].name, sqlite3_errmsg(db));
+            snprintf(error, STORE_ERROR_SIZE, "migration %s failed: %s", MIGRATIONS[i].name,
+                     sqlite3_errmsg(db));
             sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
             return err;
         }
@@ -167,7 +172,8 @@ enum cs_err file_read_epoch(sqlite3 *db, char epoch[STORE_EPOCH_TEXT])
 {
     static const char *const QUERIES[] = {
         "SELECT value FROM meta WHERE name = 'epoch'",
-        "INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        "INSERT INTO meta (name, value) VALUES ('epoch', ?) ON CONFLICT (name) DO UPDATE SET value = "
+        "excluded.value",
     };
     sqlite3_stmt **sql = sql_prepare(db, QUERIES, 2);
     enum cs_err err;

@@ -70,15 +70,18 @@ void directory_fini(struct directory *directory);
 enum cs_err directory_load(struct directory *directory, sqlite3 *db);
 
 struct device *directory_find_device(const struct directory *directory, const char *id);
-struct address_entry *directory_find_address(const struct directory *directory, const struct address *address);
-const struct api_token *directory_find_token(const struct directory *directory, const uint8_t hash[STORE_HASH_SIZE]);
+struct address_entry *directory_find_address(const struct directory *directory,
+                                             const struct address *address);
+const struct api_token *directory_find_token(const struct directory *directory,
+                                             const uint8_t hash[STORE_HASH_SIZE]);
 /* The writer's: these take the write lock themselves. */
 void directory_add_device(struct directory *directory, struct device *device /* taken */);
 void directory_retire_device(struct directory *directory, struct device *device);
-void directory_add_subscription(struct directory *directory, const struct address *address, int64_t address_num,
-                                const struct subscriber *subscriber);
+void directory_add_subscription(struct directory *directory, const struct address *address,
+                                int64_t address_num, const struct subscriber *subscriber);
 void directory_remove_subscription(struct directory *directory, int64_t subscription);
-void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE], const struct store_api_token *token);
+void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
+                         const struct store_api_token *token);
 void directory_revoke_token(struct directory *directory, const char *id, int64_t revoked_at_ms);
 
 /* ---- commands (writer.c) --------------------------------------------------------------------------------------- */
@@ -135,7 +138,7 @@ struct recent_delivery {
 };
 
 struct batch {
-    int64_t now_ms; /* one time for the whole batch */
+    int64_t now_ms;  /* one time for the whole batch */
     int64_t changes; /* sqlite3_total_changes64 when it began */
     bool failed;
     struct device *dirty;
@@ -170,13 +173,13 @@ struct store {
     pthread_t writer, replayer;
     bool started;
 
-    _Atomic bool running; /* until store_stop: the threads go on */
+    _Atomic bool running;   /* until store_stop: the threads go on */
     _Atomic bool disk_low;  /* statvfs says so */
     _Atomic bool disk_full; /* a commit said so; cleared by the next one that works */
     _Atomic int64_t search_lag, wal_bytes;
 
-    metrics_count *batches, *commands, *stored, *duplicates, *unmatched, *below_minimum, *acks, *outcomes, *contradictions,
-        *expired, *full_commits, *pages, *checkpoints, *payment_refusals;
+    metrics_count *batches, *commands, *stored, *duplicates, *unmatched, *below_minimum, *acks, *outcomes,
+        *contradictions, *expired, *full_commits, *pages, *checkpoints, *payment_refusals;
 };
 
 /* The statements of each file, prepared at open, finalized at close. */
@@ -199,7 +202,8 @@ void batch_sql_close(struct store *store);
 void writer_note_payment(struct store *store, int64_t payment);
 void writer_note_delivery(struct store *store, int64_t device, uint64_t seq, int64_t delivery);
 /* The rowid of a delivery; 0 when there is none. */
-int64_t writer_recent_delivery(struct store *store, int64_t device, uint64_t seq); /* from memory; may be stale after a failed batch */
+int64_t writer_recent_delivery(struct store *store, int64_t device,
+                               uint64_t seq); /* from memory; may be stale after a failed batch */
 int64_t search_find_delivery(struct store *store, int64_t device, uint64_t seq);
 /* One sorted batch into the search tables, when it is time; true when rows were moved. */
 bool search_fill(struct store *store);
@@ -211,7 +215,8 @@ void store_make_id(const char *prefix, char id[STORE_ID_SIZE]);
 bool store_name_valid(const char *name);
 
 /* One payment's columns, in the order of PAYMENT_COLUMNS, from column `first` on. */
-#define PAYMENT_COLUMNS "p.hash, p.output, a.chain, a.bytes, p.asset, p.sender, p.amount, p.source, p.node_time"
+#define PAYMENT_COLUMNS                                                                                      \
+    "p.hash, p.output, a.chain, a.bytes, p.asset, p.sender, p.amount, p.source, p.node_time"
 #define PAYMENT_COLUMN_COUNT 9
 void store_read_payment(sqlite3_stmt *statement, int first, struct payment *payment);
 
@@ -221,7 +226,8 @@ struct replay_request {
     struct store_session session;
     uint64_t from, to, head;
 };
-void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head);
+void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to,
+                uint64_t head);
 void replay_open(struct store *store);
 void replay_close(struct store *store);
 void *replay_main(void *store);
@@ -244,7 +250,8 @@ int file_lock_dir(const char *dir, bool make, char error[STORE_ERROR_SIZE]);
 enum cs_err file_read_key(const char *dir, bool store_exists, uint8_t key[32], char error[STORE_ERROR_SIZE]);
 char *file_path(const char *dir, const char *name);
 /* The migrations that are missing, each in a transaction; `ran` is called with each name. */
-enum cs_err file_migrate(sqlite3 *db, void (*ran)(void *context, const char *name), void *context, char error[STORE_ERROR_SIZE]);
+enum cs_err file_migrate(sqlite3 *db, void (*ran)(void *context, const char *name), void *context,
+                         char error[STORE_ERROR_SIZE]);
 enum cs_err file_read_epoch(sqlite3 *db, char epoch[STORE_EPOCH_TEXT]);
 
 #endif

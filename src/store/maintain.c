@@ -13,13 +13,15 @@
 
 #define LOG_MODULE "store"
 
-static enum cs_err open_existing(const char *dir, enum sql_access access, sqlite3 **db, char error[STORE_ERROR_SIZE])
+static enum cs_err open_existing(const char *dir, enum sql_access access, sqlite3 **db,
+                                 char error[STORE_ERROR_SIZE])
 {
     char *path = file_path(dir, "coinslot.db");
     struct stat status;
     *db = NULL;
     if (stat(path, &status) != 0) {
-        snprintf(error, STORE_ERROR_SIZE, "there is no store in %s: %s; name its folder with --data", dir, strerror(errno));
+        snprintf(error, STORE_ERROR_SIZE, "there is no store in %s: %s; name its folder with --data", dir,
+                 strerror(errno));
     } else if ((*db = sql_open(path, access)) == NULL) {
         snprintf(error, STORE_ERROR_SIZE, "cannot open %s", path);
     } else if (sql_number(*db, "PRAGMA application_id") != SQL_APPLICATION_ID) {
@@ -120,7 +122,8 @@ enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_
     err = err != CS_OK ? err : sql_exec(to, "PRAGMA journal_mode = DELETE");
     err = err != CS_OK ? err : sql_exec(to, "UPDATE meta SET value = '' WHERE name = 'epoch'");
     if (err != CS_OK) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot write %s: %s", file, to != NULL ? sqlite3_errmsg(to) : "see the log");
+        snprintf(error, STORE_ERROR_SIZE, "cannot write %s: %s", file,
+                 to != NULL ? sqlite3_errmsg(to) : "see the log");
     }
     sqlite3_close(to);
     sqlite3_close(from);
@@ -141,13 +144,19 @@ enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_
 static const char *const PROMISES[] = {
     "SELECT printf('device %s: %d deliveries up to seq %d, so there is a hole', v.id, count(d.num), c.head) "
     "FROM device v JOIN device_cursor c ON c.device = v.num LEFT JOIN delivery d ON d.device = v.num "
-    "GROUP BY v.num HAVING count(d.num) <> c.head OR coalesce(max(d.seq), 0) <> c.head OR count(DISTINCT d.seq) <> count(d.num)",
-    "SELECT printf('device %s has no cursor', id) FROM device WHERE num NOT IN (SELECT device FROM device_cursor)",
-    "SELECT printf('delivery %d has no payment %d', num, payment) FROM delivery WHERE payment NOT IN (SELECT num FROM payment)",
-    "SELECT printf('delivery %d has no device %d', num, device) FROM delivery WHERE device NOT IN (SELECT num FROM device)",
-    "SELECT printf('payment %s output %d is stored %d times', hex(p.hash), p.output, count(*)) FROM payment p "
+    "GROUP BY v.num HAVING count(d.num) <> c.head OR coalesce(max(d.seq), 0) <> c.head OR count(DISTINCT "
+    "d.seq) <> count(d.num)",
+    "SELECT printf('device %s has no cursor', id) FROM device WHERE num NOT IN (SELECT device FROM "
+    "device_cursor)",
+    "SELECT printf('delivery %d has no payment %d', num, payment) FROM delivery WHERE payment NOT IN (SELECT "
+    "num FROM payment)",
+    "SELECT printf('delivery %d has no device %d', num, device) FROM delivery WHERE device NOT IN (SELECT "
+    "num FROM device)",
+    "SELECT printf('payment %s output %d is stored %d times', hex(p.hash), p.output, count(*)) FROM payment "
+    "p "
     "JOIN address a ON a.num = p.address GROUP BY a.chain, p.hash, p.output HAVING count(*) > 1",
-    "SELECT printf('payment %d was delivered to device %d %d times', payment, device, count(*)) FROM delivery "
+    "SELECT printf('payment %d was delivered to device %d %d times', payment, device, count(*)) FROM "
+    "delivery "
     "GROUP BY payment, device HAVING count(*) > 1",
     "SELECT printf('device %d: seq %d is %s although %d was acked', d.device, d.seq, d.state, c.acked) "
     "FROM delivery d INDEXED BY delivery_due JOIN device_cursor c ON c.device = d.device "
@@ -159,8 +168,10 @@ static const char *const PROMISES[] = {
     "WHERE state IN ('sent', 'acked', 'actuated', 'refused') AND (sent_at IS NULL OR attempts < 1)",
     "SELECT printf('delivery %d is %s, but was never acked', num, state) FROM delivery "
     "WHERE state IN ('acked', 'actuated', 'refused') AND acked_at IS NULL",
-    "SELECT printf('the search index names delivery %d for device %d seq %d', b.delivery, b.device, b.seq) FROM delivery_by_device b "
-    "LEFT JOIN delivery d ON d.num = b.delivery WHERE d.num IS NULL OR d.device <> b.device OR d.seq <> b.seq",
+    "SELECT printf('the search index names delivery %d for device %d seq %d', b.delivery, b.device, b.seq) "
+    "FROM delivery_by_device b "
+    "LEFT JOIN delivery d ON d.num = b.delivery WHERE d.num IS NULL OR d.device <> b.device OR d.seq <> "
+    "b.seq",
 };
 
 static int64_t print_findings(sqlite3 *db, const char *query, FILE *out, const char *fine)
@@ -192,11 +203,15 @@ enum cs_err maintain_check(const char *dir, bool full, FILE *out, char error[STO
     }
     /* One snapshot for all of it: a relay may be writing. */
     err = sql_exec(db, "BEGIN");
-    int64_t found = err != CS_OK ? 1 : print_findings(db, full ? "PRAGMA integrity_check" : "PRAGMA quick_check", out, "ok");
+    int64_t found =
+        err != CS_OK ? 1
+                     : print_findings(db, full ? "PRAGMA integrity_check" : "PRAGMA quick_check", out, "ok");
     if (found == 0) {
-        found += print_findings(db, "SELECT printf('%s row %d breaks its foreign key to %s', \"table\", rowid, parent) "
-                                    "FROM pragma_foreign_key_check",
-                                out, NULL);
+        found += print_findings(
+            db,
+            "SELECT printf('%s row %d breaks its foreign key to %s', \"table\", rowid, parent) "
+            "FROM pragma_foreign_key_check",
+            out, NULL);
         for (size_t i = 0; i < sizeof(PROMISES) / sizeof(PROMISES[0]); i++) {
             found += print_findings(db, PROMISES[i], out, NULL);
         }
@@ -204,7 +219,8 @@ enum cs_err maintain_check(const char *dir, bool full, FILE *out, char error[STO
     (void)sql_exec(db, "COMMIT");
     sqlite3_close(db);
     if (found > 0) {
-        snprintf(error, STORE_ERROR_SIZE, "%" PRId64 " findings; keep a copy of the data folder before anything else", found);
+        snprintf(error, STORE_ERROR_SIZE,
+                 "%" PRId64 " findings; keep a copy of the data folder before anything else", found);
         return CS_EINVAL;
     }
     return CS_OK;

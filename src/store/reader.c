@@ -15,17 +15,22 @@
 #define HOUR_MS 3600000
 
 /* One page's deliveries: the same columns in every query. */
-#define DELIVERY_COLUMNS                                                                                                           \
-    "d.num, v.id, d.seq, d.state, d.reason, d.stored_at, d.sent_at, d.acked_at, d.final_at, d.attempts, d.seconds, " PAYMENT_COLUMNS
-#define DELIVERY_JOINS " JOIN device v ON v.num = d.device JOIN payment p ON p.num = d.payment JOIN address a ON a.num = p.address "
+#define DELIVERY_COLUMNS                                                                                     \
+    "d.num, v.id, d.seq, d.state, d.reason, d.stored_at, d.sent_at, d.acked_at, d.final_at, d.attempts, "    \
+    "d.seconds, " PAYMENT_COLUMNS
+#define DELIVERY_JOINS                                                                                       \
+    " JOIN device v ON v.num = d.device JOIN payment p ON p.num = d.payment JOIN address a ON a.num = "      \
+    "p.address "
 /* ?1 before, ?2 and ?3 stored_at from and to, ?4 state or NULL, ?5 limit; ?6 and ?7 differ. */
 #define DELIVERY_REST "d.stored_at >= ?2 AND d.stored_at < ?3 AND (?4 IS NULL OR d.state = ?4) "
-#define PAYMENT_SELECT                                                                                                             \
-    "SELECT p.num, p.stored_at, p.reversed_at, (SELECT count(*) FROM delivery_by_payment b WHERE b.payment = p.num) + "            \
-    "(SELECT count(*) FROM delivery d WHERE d.num > ?6 AND d.payment = p.num), " PAYMENT_COLUMNS                                   \
+#define PAYMENT_SELECT                                                                                       \
+    "SELECT p.num, p.stored_at, p.reversed_at, (SELECT count(*) FROM delivery_by_payment b WHERE b.payment " \
+    "= p.num) + "                                                                                            \
+    "(SELECT count(*) FROM delivery d WHERE d.num > ?6 AND d.payment = p.num), " PAYMENT_COLUMNS             \
     " FROM payment p JOIN address a ON a.num = p.address "
-#define DEVICE_COLUMNS                                                                                                             \
-    "num, id, name, auth, state, expire_after_ms, created_at, retired_at, head, sent, acked FROM device JOIN device_cursor ON device = num "
+#define DEVICE_COLUMNS                                                                                       \
+    "num, id, name, auth, state, expire_after_ms, created_at, retired_at, head, sent, acked FROM device "    \
+    "JOIN device_cursor ON device = num "
 
 enum {
     BEGIN,
@@ -54,46 +59,62 @@ enum {
 static const char *const READER_SQL[] = {
     [BEGIN] = "BEGIN",
     [COMMIT] = "COMMIT",
-    [PROGRESS] = "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'delivery_indexed'), 0), "
-                 "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'payment_indexed'), 0)",
+    [PROGRESS] =
+        "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'delivery_indexed'), 0), "
+        "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'payment_indexed'), 0)",
     [HOURS] = "SELECT min(first_payment), max(last_payment), min(first_delivery), max(last_delivery) "
               "FROM stored_hour WHERE hour BETWEEN ? AND ?",
-    [DELIVERIES] = "SELECT " DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS
-                   "WHERE d.num < ?1 AND d.num BETWEEN ?6 AND ?7 AND " DELIVERY_REST "ORDER BY d.num DESC LIMIT ?5",
+    [DELIVERIES] =
+        "SELECT " DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS
+        "WHERE d.num < ?1 AND d.num BETWEEN ?6 AND ?7 AND " DELIVERY_REST "ORDER BY d.num DESC LIMIT ?5",
     [DELIVERIES_DUE] = "SELECT " DELIVERY_COLUMNS " FROM delivery d INDEXED BY delivery_due" DELIVERY_JOINS
-                       "WHERE d.state IN ('stored', 'sent', 'expired') AND d.num < ?1 AND d.num BETWEEN ?6 AND ?7 AND " DELIVERY_REST
-                       "ORDER BY d.num DESC LIMIT ?5",
-    [DELIVERIES_UNSERVED] = "SELECT " DELIVERY_COLUMNS " FROM delivery d INDEXED BY delivery_unserved" DELIVERY_JOINS
-                            "WHERE d.state IN ('refused', 'expired') AND d.num < ?1 AND d.num BETWEEN ?6 AND ?7 AND " DELIVERY_REST
-                            "ORDER BY d.num DESC LIMIT ?5",
-    [DELIVERIES_OF_DEVICE_TAIL] = "SELECT " DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS
-                                  "WHERE d.num > ?6 AND d.device = ?7 AND d.seq < ?1 AND " DELIVERY_REST "ORDER BY d.seq DESC LIMIT ?5",
-    [DELIVERIES_OF_DEVICE] = "SELECT " DELIVERY_COLUMNS " FROM delivery_by_device b CROSS JOIN delivery d ON d.num = b.delivery" DELIVERY_JOINS
-                             "WHERE ?6 >= 0 AND b.device = ?7 AND b.seq < ?1 AND " DELIVERY_REST "ORDER BY b.seq DESC LIMIT ?5",
+                       "WHERE d.state IN ('stored', 'sent', 'expired') AND d.num < ?1 AND d.num BETWEEN ?6 "
+                       "AND ?7 AND " DELIVERY_REST "ORDER BY d.num DESC LIMIT ?5",
+    [DELIVERIES_UNSERVED] =
+        "SELECT " DELIVERY_COLUMNS " FROM delivery d INDEXED BY delivery_unserved" DELIVERY_JOINS
+        "WHERE d.state IN ('refused', 'expired') AND d.num < ?1 AND d.num BETWEEN ?6 AND ?7 "
+        "AND " DELIVERY_REST "ORDER BY d.num DESC LIMIT ?5",
+    [DELIVERIES_OF_DEVICE_TAIL] =
+        "SELECT " DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS
+        "WHERE d.num > ?6 AND d.device = ?7 AND d.seq < ?1 AND " DELIVERY_REST "ORDER BY d.seq DESC LIMIT ?5",
+    [DELIVERIES_OF_DEVICE] =
+        "SELECT " DELIVERY_COLUMNS
+        " FROM delivery_by_device b CROSS JOIN delivery d ON d.num = b.delivery" DELIVERY_JOINS
+        "WHERE ?6 >= 0 AND b.device = ?7 AND b.seq < ?1 AND " DELIVERY_REST "ORDER BY b.seq DESC LIMIT ?5",
     [DELIVERIES_OF_PAYMENT_TAIL] = "SELECT " DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS
                                    "WHERE d.num > ?6 AND d.payment = ?7 AND d.num < ?1 AND " DELIVERY_REST
                                    "ORDER BY d.num DESC LIMIT ?5",
-    [DELIVERIES_OF_PAYMENT] = "SELECT " DELIVERY_COLUMNS
-                              " FROM delivery_by_payment b CROSS JOIN delivery d ON d.num = b.delivery" DELIVERY_JOINS
-                              "WHERE ?6 >= 0 AND b.payment = ?7 AND b.delivery < ?1 AND " DELIVERY_REST
-                              "ORDER BY b.delivery DESC LIMIT ?5",
-    [PAYMENTS] = PAYMENT_SELECT "WHERE p.num < ?1 AND p.num BETWEEN ?4 AND ?7 AND p.stored_at >= ?2 AND p.stored_at < ?3 "
-                                "ORDER BY p.num DESC LIMIT ?5",
-    [PAYMENTS_BY_HASH] = PAYMENT_SELECT "WHERE substr(p.hash, 1, 8) = substr(?4, 1, 8) AND p.hash = ?4 AND p.num < ?1 "
-                                        "AND p.stored_at >= ?2 AND p.stored_at < ?3 AND ?7 IS NULL ORDER BY p.num DESC LIMIT ?5",
-    [PAYMENTS_BY_ADDRESS_TAIL] = PAYMENT_SELECT "WHERE p.num > ?7 AND p.address = ?4 AND p.num < ?1 AND p.stored_at >= ?2 "
-                                                "AND p.stored_at < ?3 ORDER BY p.num DESC LIMIT ?5",
+    [DELIVERIES_OF_PAYMENT] =
+        "SELECT " DELIVERY_COLUMNS
+        " FROM delivery_by_payment b CROSS JOIN delivery d ON d.num = b.delivery" DELIVERY_JOINS
+        "WHERE ?6 >= 0 AND b.payment = ?7 AND b.delivery < ?1 AND " DELIVERY_REST
+        "ORDER BY b.delivery DESC LIMIT ?5",
+    [PAYMENTS] = PAYMENT_SELECT
+    "WHERE p.num < ?1 AND p.num BETWEEN ?4 AND ?7 AND p.stored_at >= ?2 AND p.stored_at < ?3 "
+    "ORDER BY p.num DESC LIMIT ?5",
+    [PAYMENTS_BY_HASH] = PAYMENT_SELECT
+    "WHERE substr(p.hash, 1, 8) = substr(?4, 1, 8) AND p.hash = ?4 AND p.num < ?1 "
+    "AND p.stored_at >= ?2 AND p.stored_at < ?3 AND ?7 IS NULL ORDER BY p.num DESC LIMIT ?5",
+    [PAYMENTS_BY_ADDRESS_TAIL] =
+        PAYMENT_SELECT "WHERE p.num > ?7 AND p.address = ?4 AND p.num < ?1 AND p.stored_at >= ?2 "
+                       "AND p.stored_at < ?3 ORDER BY p.num DESC LIMIT ?5",
     [PAYMENTS_BY_ADDRESS] =
-        "SELECT p.num, p.stored_at, p.reversed_at, (SELECT count(*) FROM delivery_by_payment b WHERE b.payment = p.num) + "
+        "SELECT p.num, p.stored_at, p.reversed_at, (SELECT count(*) FROM delivery_by_payment b WHERE "
+        "b.payment = p.num) + "
         "(SELECT count(*) FROM delivery d WHERE d.num > ?6 AND d.payment = p.num), " PAYMENT_COLUMNS
-        " FROM payment_by_address i CROSS JOIN payment p ON p.num = i.payment JOIN address a ON a.num = p.address "
-        "WHERE ?7 >= 0 AND i.address = ?4 AND i.payment < ?1 AND p.stored_at >= ?2 AND p.stored_at < ?3 ORDER BY i.payment DESC LIMIT ?5",
+        " FROM payment_by_address i CROSS JOIN payment p ON p.num = i.payment JOIN address a ON a.num = "
+        "p.address "
+        "WHERE ?7 >= 0 AND i.address = ?4 AND i.payment < ?1 AND p.stored_at >= ?2 AND p.stored_at < ?3 "
+        "ORDER BY i.payment DESC LIMIT ?5",
     [FIND_ADDRESS] = "SELECT num FROM address WHERE chain = ? AND bytes = ?",
     [FIND_DEVICE] = "SELECT num FROM device WHERE id = ?",
-    [DEVICES] = "SELECT " DEVICE_COLUMNS "WHERE num < ? AND (?2 IS NULL OR state = ?2) ORDER BY num DESC LIMIT ?",
+    [DEVICES] =
+        "SELECT " DEVICE_COLUMNS "WHERE num < ? AND (?2 IS NULL OR state = ?2) ORDER BY num DESC LIMIT ?",
     [DEVICE] = "SELECT " DEVICE_COLUMNS "WHERE id = ?",
-    [SUBSCRIPTIONS] = "SELECT s.id, v.id, a.chain, a.bytes, s.minimum, s.created_at FROM subscription s JOIN device v ON v.num = s.device "
-                      "JOIN address a ON a.num = s.address WHERE s.device = ? AND s.removed_at IS NULL ORDER BY s.num",
+    [SUBSCRIPTIONS] =
+        "SELECT s.id, v.id, a.chain, a.bytes, s.minimum, s.created_at FROM subscription s JOIN device v ON "
+        "v.num = s.device "
+        "JOIN address a ON a.num = s.address WHERE s.device = ? AND s.removed_at IS NULL ORDER BY s.num",
     [TOKENS] = "SELECT id, name, role, created_at, revoked_at FROM api_token ORDER BY num",
 };
 
@@ -207,8 +228,8 @@ static enum cs_err find_range(struct reader *reader, int64_t from_ms, int64_t to
     enum cs_err err;
     sql_bind(hours, "ii", from_ms / HOUR_MS, to_ms == 0 ? INT64_MAX : to_ms / HOUR_MS);
     if (sql_step(hours, &err)) {
-        *range = (struct range){sqlite3_column_int64(hours, 0), sqlite3_column_int64(hours, 1), sqlite3_column_int64(hours, 2),
-                                sqlite3_column_int64(hours, 3)};
+        *range = (struct range){sqlite3_column_int64(hours, 0), sqlite3_column_int64(hours, 1),
+                                sqlite3_column_int64(hours, 2), sqlite3_column_int64(hours, 3)};
         sqlite3_reset(hours);
     }
     return err;
@@ -270,15 +291,16 @@ static enum cs_err read_deliveries(sqlite3_stmt *query, struct delivery_page *pa
     return err;
 }
 
-static void bind_deliveries(sqlite3_stmt *query, const struct reader_delivery_filter *filter, const struct delivery_page *page,
-                            int64_t before, int64_t sixth, int64_t seventh)
+static void bind_deliveries(sqlite3_stmt *query, const struct reader_delivery_filter *filter,
+                            const struct delivery_page *page, int64_t before, int64_t sixth, int64_t seventh)
 {
     sql_bind(query, "iiitiii", before, filter->from_ms, filter->to_ms == 0 ? INT64_MAX : filter->to_ms,
-             filter->by_state ? delivery_state_text(filter->state) : NULL, (int64_t)(page->limit - page->count), sixth, seventh);
+             filter->by_state ? delivery_state_text(filter->state) : NULL,
+             (int64_t)(page->limit - page->count), sixth, seventh);
 }
 
-static enum cs_err page_all(struct reader *reader, const struct reader_delivery_filter *filter, int64_t before,
-                            struct delivery_page *page)
+static enum cs_err page_all(struct reader *reader, const struct reader_delivery_filter *filter,
+                            int64_t before, struct delivery_page *page)
 {
     struct range range;
     enum cs_err err = find_range(reader, filter->from_ms, filter->to_ms, &range);
@@ -296,8 +318,8 @@ static enum cs_err page_all(struct reader *reader, const struct reader_delivery_
 }
 
 /* First what the search index has not taken in yet, which is newer, then the index. */
-static enum cs_err page_two(struct reader *reader, const struct reader_delivery_filter *filter, int64_t before, int tail,
-                            int64_t key, struct delivery_page *page)
+static enum cs_err page_two(struct reader *reader, const struct reader_delivery_filter *filter,
+                            int64_t before, int tail, int64_t key, struct delivery_page *page)
 {
     struct progress progress;
     enum cs_err err = read_progress(reader, &progress);
@@ -312,15 +334,17 @@ static enum cs_err page_two(struct reader *reader, const struct reader_delivery_
     return err;
 }
 
-static enum cs_err page_by_hash(struct reader *reader, const struct reader_delivery_filter *filter, int64_t before,
-                                struct delivery_page *page)
+static enum cs_err page_by_hash(struct reader *reader, const struct reader_delivery_filter *filter,
+                                int64_t before, struct delivery_page *page)
 {
     sqlite3_stmt *find = reader->sql[PAYMENTS_BY_HASH];
-    sql_bind(find, "iiibiio", INT64_MAX, (int64_t)0, INT64_MAX, filter->hash, (size_t)PAYMENT_HASH_SIZE, (int64_t)1, INT64_MAX,
-             (int64_t)0);
+    sql_bind(find, "iiibiio", INT64_MAX, (int64_t)0, INT64_MAX, filter->hash, (size_t)PAYMENT_HASH_SIZE,
+             (int64_t)1, INT64_MAX, (int64_t)0);
     int64_t payment;
     enum cs_err err = find_num(find, &payment);
-    return err != CS_OK || payment == 0 ? err : page_two(reader, filter, before, DELIVERIES_OF_PAYMENT_TAIL, payment, page);
+    return err != CS_OK || payment == 0
+               ? err
+               : page_two(reader, filter, before, DELIVERIES_OF_PAYMENT_TAIL, payment, page);
 }
 
 /* A filter by hash and by device: few rows, sifted here. */
@@ -335,8 +359,8 @@ static void keep_device(struct delivery_page *page, const char *device)
     page->count = kept;
 }
 
-static enum cs_err page_deliveries(struct reader *reader, const struct reader_delivery_filter *filter, struct delivery_page *page,
-                                   char next[READER_CURSOR_SIZE])
+static enum cs_err page_deliveries(struct reader *reader, const struct reader_delivery_filter *filter,
+                                   struct delivery_page *page, char next[READER_CURSOR_SIZE])
 {
     bool by_seq = filter->device != NULL && filter->hash == NULL;
     char order = by_seq ? 's' : 'd';
@@ -358,7 +382,8 @@ static enum cs_err page_deliveries(struct reader *reader, const struct reader_de
         err = page_all(reader, filter, before, page);
     }
     if (err == CS_OK && page->count == page->limit) {
-        write_cursor(next, order, by_seq ? (int64_t)page->rows[page->count - 1].delivery.seq : page->last_num);
+        write_cursor(next, order,
+                     by_seq ? (int64_t)page->rows[page->count - 1].delivery.seq : page->last_num);
     }
     if (err == CS_OK && filter->hash != NULL && filter->device != NULL) {
         keep_device(page, filter->device);
@@ -366,8 +391,9 @@ static enum cs_err page_deliveries(struct reader *reader, const struct reader_de
     return err;
 }
 
-enum cs_err reader_page_deliveries(struct store *store, const struct reader_delivery_filter *filter, struct reader_delivery **rows,
-                                   size_t *count, char next[READER_CURSOR_SIZE])
+enum cs_err reader_page_deliveries(struct store *store, const struct reader_delivery_filter *filter,
+                                   struct reader_delivery **rows, size_t *count,
+                                   char next[READER_CURSOR_SIZE])
 {
     assert(filter->limit >= 1 && filter->limit <= READER_PAGE_MOST);
     struct delivery_page page = {.rows = cs_alloc(filter->limit * sizeof(**rows)), .limit = filter->limit};
@@ -409,25 +435,26 @@ static enum cs_err read_payments(sqlite3_stmt *query, struct payment_page *page)
     return err;
 }
 
-static enum cs_err page_by_address(struct reader *reader, const struct reader_payment_filter *filter, int64_t before, int64_t to_ms,
-                                   const struct progress *progress, struct payment_page *page)
+static enum cs_err page_by_address(struct reader *reader, const struct reader_payment_filter *filter,
+                                   int64_t before, int64_t to_ms, const struct progress *progress,
+                                   struct payment_page *page)
 {
     int64_t address;
-    sql_bind(reader->sql[FIND_ADDRESS], "tb", chain_text((enum chain)filter->address->chain), filter->address->bytes,
-             (size_t)filter->address->length);
+    sql_bind(reader->sql[FIND_ADDRESS], "tb", chain_text((enum chain)filter->address->chain),
+             filter->address->bytes, (size_t)filter->address->length);
     enum cs_err err = find_num(reader->sql[FIND_ADDRESS], &address);
     const int queries[] = {PAYMENTS_BY_ADDRESS_TAIL, PAYMENTS_BY_ADDRESS};
     for (size_t i = 0; i < 2 && err == CS_OK && address != 0 && page->count < page->limit; i++) {
         sqlite3_stmt *query = reader->sql[queries[i]];
-        sql_bind(query, "iiiiiii", before, filter->from_ms, to_ms, address, (int64_t)(page->limit - page->count),
-                 progress->delivery, progress->payment);
+        sql_bind(query, "iiiiiii", before, filter->from_ms, to_ms, address,
+                 (int64_t)(page->limit - page->count), progress->delivery, progress->payment);
         err = read_payments(query, page);
     }
     return err;
 }
 
-static enum cs_err page_payments(struct reader *reader, const struct reader_payment_filter *filter, struct payment_page *page,
-                                 char next[READER_CURSOR_SIZE])
+static enum cs_err page_payments(struct reader *reader, const struct reader_payment_filter *filter,
+                                 struct payment_page *page, char next[READER_CURSOR_SIZE])
 {
     int64_t before, to_ms = filter->to_ms == 0 ? INT64_MAX : filter->to_ms;
     struct progress progress;
@@ -447,8 +474,8 @@ static enum cs_err page_payments(struct reader *reader, const struct reader_paym
         struct range range;
         err = find_range(reader, filter->from_ms, filter->to_ms, &range);
         if (err == CS_OK) {
-            sql_bind(reader->sql[PAYMENTS], "iiiiiii", before, filter->from_ms, to_ms, range.first_payment, (int64_t)page->limit,
-                     progress.delivery, range.last_payment);
+            sql_bind(reader->sql[PAYMENTS], "iiiiiii", before, filter->from_ms, to_ms, range.first_payment,
+                     (int64_t)page->limit, progress.delivery, range.last_payment);
             err = read_payments(reader->sql[PAYMENTS], page);
         }
     }
@@ -470,8 +497,8 @@ static void keep_address(struct payment_page *page, const struct address *addres
     page->count = kept;
 }
 
-enum cs_err reader_page_payments(struct store *store, const struct reader_payment_filter *filter, struct reader_payment **rows,
-                                 size_t *count, char next[READER_CURSOR_SIZE])
+enum cs_err reader_page_payments(struct store *store, const struct reader_payment_filter *filter,
+                                 struct reader_payment **rows, size_t *count, char next[READER_CURSOR_SIZE])
 {
     assert(filter->limit >= 1 && filter->limit <= READER_PAGE_MOST);
     struct payment_page page = {.rows = cs_alloc(filter->limit * sizeof(**rows)), .limit = filter->limit};
@@ -501,9 +528,11 @@ static void read_device(struct store *store, sqlite3_stmt *query, struct store_d
     memset(device, 0, sizeof(*device));
     sql_copy_text(query, 1, device->id, sizeof(device->id));
     sql_copy_text(query, 2, device->name, sizeof(device->name));
-    device->auth = strcmp((const char *)sqlite3_column_text(query, 3), "key") == 0 ? DEVICE_AUTH_KEY : DEVICE_AUTH_TOKEN;
+    device->auth =
+        strcmp((const char *)sqlite3_column_text(query, 3), "key") == 0 ? DEVICE_AUTH_KEY : DEVICE_AUTH_TOKEN;
     for (int i = DEVICE_ACTIVE; i <= DEVICE_RETIRED; i++) {
-        if (strcmp((const char *)sqlite3_column_text(query, 4), device_state_text((enum device_state)i)) == 0) {
+        if (strcmp((const char *)sqlite3_column_text(query, 4), device_state_text((enum device_state)i)) ==
+            0) {
             device->state = (enum device_state)i;
         }
     }
@@ -519,8 +548,8 @@ static void read_device(struct store *store, sqlite3_stmt *query, struct store_d
     pthread_rwlock_unlock(&store->directory.lock);
 }
 
-enum cs_err reader_page_devices(struct store *store, const struct reader_device_filter *filter, struct store_device **rows,
-                                size_t *count, char next[READER_CURSOR_SIZE])
+enum cs_err reader_page_devices(struct store *store, const struct reader_device_filter *filter,
+                                struct store_device **rows, size_t *count, char next[READER_CURSOR_SIZE])
 {
     assert(filter->limit >= 1 && filter->limit <= READER_PAGE_MOST);
     int64_t before, last = 0;
@@ -535,7 +564,8 @@ enum cs_err reader_page_devices(struct store *store, const struct reader_device_
     err = take(store, &reader);
     if (err == CS_OK) {
         sqlite3_stmt *query = reader->sql[DEVICES];
-        sql_bind(query, "iti", before, filter->by_state ? device_state_text(filter->state) : NULL, (int64_t)filter->limit);
+        sql_bind(query, "iti", before, filter->by_state ? device_state_text(filter->state) : NULL,
+                 (int64_t)filter->limit);
         while (sql_step(query, &err)) {
             last = sqlite3_column_int64(query, 0);
             read_device(store, query, &devices[found++]);
@@ -591,7 +621,8 @@ static void read_subscription(sqlite3_stmt *query, struct store_subscription *su
     subscription->created_at_ms = sqlite3_column_int64(query, 5);
 }
 
-enum cs_err reader_subscriptions(struct store *store, const char *device_id, struct store_subscription **rows, size_t *count)
+enum cs_err reader_subscriptions(struct store *store, const char *device_id, struct store_subscription **rows,
+                                 size_t *count)
 {
     struct store_subscription *found = NULL;
     size_t used = 0, capacity = 0;

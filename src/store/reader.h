@@ -14,24 +14,27 @@
 struct reader_delivery {
     char device[STORE_ID_SIZE];
     struct store_delivery delivery;
-    int64_t sent_at_ms, acked_at_ms, final_at_ms; /* 0: not yet; final_at is actuated_at, refused_at or expired_at */
-    uint32_t attempts;                            /* in how many sessions it was sent */
-    uint32_t seconds;                             /* of actuated */
+    int64_t sent_at_ms, acked_at_ms,
+        final_at_ms;   /* 0: not yet; final_at is actuated_at, refused_at or expired_at */
+    uint32_t attempts; /* in how many sessions it was sent */
+    uint32_t seconds;  /* of actuated */
 };
 
 struct reader_delivery_filter {
-    const char *device;          /* id, or NULL */
+    const char *device; /* id, or NULL */
     bool by_state;
     enum delivery_state state;
-    int64_t from_ms, to_ms;      /* stored_at in [from, to); 0: open */
-    const uint8_t *hash;         /* of the payment, or NULL */
-    uint32_t limit;              /* 1 … READER_PAGE_MOST */
-    const char *cursor;          /* from the page before, or NULL */
+    int64_t from_ms, to_ms; /* stored_at in [from, to); 0: open */
+    const uint8_t *hash;    /* of the payment, or NULL */
+    uint32_t limit;         /* 1 … READER_PAGE_MOST */
+    const char *cursor;     /* from the page before, or NULL */
 };
 
 /* Rows owned by the caller: free(). `next` is "" at the end. CS_EINVAL: the cursor; CS_ENOTFOUND: the device. */
-CS_MUST_CHECK enum cs_err reader_page_deliveries(struct store *store, const struct reader_delivery_filter *filter,
-                                                 struct reader_delivery **rows, size_t *count, char next[READER_CURSOR_SIZE]);
+CS_MUST_CHECK enum cs_err reader_page_deliveries(struct store *store,
+                                                 const struct reader_delivery_filter *filter,
+                                                 struct reader_delivery **rows, size_t *count,
+                                                 char next[READER_CURSOR_SIZE]);
 
 struct reader_payment {
     struct payment payment;
@@ -47,8 +50,10 @@ struct reader_payment_filter {
     uint32_t limit;
     const char *cursor;
 };
-CS_MUST_CHECK enum cs_err reader_page_payments(struct store *store, const struct reader_payment_filter *filter,
-                                               struct reader_payment **rows, size_t *count, char next[READER_CURSOR_SIZE]);
+CS_MUST_CHECK enum cs_err reader_page_payments(struct store *store,
+                                               const struct reader_payment_filter *filter,
+                                               struct reader_payment **rows, size_t *count,
+                                               char next[READER_CURSOR_SIZE]);
 
 struct reader_device_filter {
     bool by_state;
@@ -57,12 +62,14 @@ struct reader_device_filter {
     const char *cursor;
 };
 CS_MUST_CHECK enum cs_err reader_page_devices(struct store *store, const struct reader_device_filter *filter,
-                                              struct store_device **rows, size_t *count, char next[READER_CURSOR_SIZE]);
+                                              struct store_device **rows, size_t *count,
+                                              char next[READER_CURSOR_SIZE]);
 CS_MUST_CHECK enum cs_err reader_device(struct store *store, const char *id, struct store_device *device);
 
 /* All of one device's: they are bounded by the limit. CS_ENOTFOUND: the device. */
-CS_MUST_CHECK enum cs_err reader_subscriptions(struct store *store, const char *device_id, struct store_subscription **rows,
-                                               size_t *count);
-CS_MUST_CHECK enum cs_err reader_api_tokens(struct store *store, struct store_api_token **rows, size_t *count);
+CS_MUST_CHECK enum cs_err reader_subscriptions(struct store *store, const char *device_id,
+                                               struct store_subscription **rows, size_t *count);
+CS_MUST_CHECK enum cs_err reader_api_tokens(struct store *store, struct store_api_token **rows,
+                                            size_t *count);
 
 #endif

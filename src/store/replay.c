@@ -12,9 +12,11 @@
 
 enum { READ_PAGE, REPLAY_SQL_COUNT };
 static const char *const REPLAY_SQL[] = {
-    [READ_PAGE] = "SELECT d.seq, d.state, d.reason, d.stored_at, " PAYMENT_COLUMNS " FROM delivery d INDEXED BY delivery_due "
+    [READ_PAGE] = "SELECT d.seq, d.state, d.reason, d.stored_at, " PAYMENT_COLUMNS
+                  " FROM delivery d INDEXED BY delivery_due "
                   "JOIN payment p ON p.num = d.payment JOIN address a ON a.num = p.address "
-                  "WHERE d.device = ? AND d.seq BETWEEN ? AND ? AND d.state IN ('stored', 'sent', 'expired') ORDER BY d.seq",
+                  "WHERE d.device = ? AND d.seq BETWEEN ? AND ? AND d.state IN ('stored', 'sent', 'expired') "
+                  "ORDER BY d.seq",
 };
 
 void replay_open(struct store *store)
@@ -39,7 +41,8 @@ void replay_close(struct store *store)
     sqlite3_close(store->replay_db);
 }
 
-void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head)
+void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to,
+                uint64_t head)
 {
     struct replay_request *request = cs_alloc(sizeof(*request));
     request->session = *session;
@@ -51,7 +54,8 @@ void replay_ask(struct store *store, const struct store_session *session, uint64
     }
 }
 
-static size_t read_page(struct store *store, const struct replay_request *request, struct store_delivery *deliveries, size_t most)
+static size_t read_page(struct store *store, const struct replay_request *request,
+                        struct store_delivery *deliveries, size_t most)
 {
     sqlite3_stmt *read = store->replay_sql[READ_PAGE];
     sql_bind(read, "iii", request->session.device, (int64_t)request->from, (int64_t)request->to);
@@ -82,7 +86,8 @@ bool replay_step(struct store *store, int wait_ms)
     size_t most = request->to >= request->from ? (size_t)(request->to - request->from + 1) : 0;
     struct store_delivery *deliveries = most > 0 ? cs_alloc(most * sizeof(*deliveries)) : NULL;
     size_t count = most > 0 ? read_page(store, request, deliveries, most) : 0;
-    store->events.page(store->events.context, &request->session, request->from, request->to, request->head, deliveries, count);
+    store->events.page(store->events.context, &request->session, request->from, request->to, request->head,
+                       deliveries, count);
     free(deliveries);
     free(request);
     return true;

@@ -23,24 +23,30 @@ static void add_metrics(struct store *store)
     } counters[] = {
         {&store->batches, "coinslot_store_transactions_total", "", "Transactions committed."},
         {&store->commands, "coinslot_store_commands_total", "", "Commands that the writer has answered."},
-        {&store->full_commits, "coinslot_store_full_total", "", "Transactions given up because the disk was full."},
+        {&store->full_commits, "coinslot_store_full_total", "",
+         "Transactions given up because the disk was full."},
         {&store->payment_refusals, "coinslot_store_payments_refused_total", "",
          "Payments not taken because the inbox or the disk was full."},
-        {&store->stored, "coinslot_payments_total", "result=\"stored\"", "Payments that reached the writer, by what became of them."},
+        {&store->stored, "coinslot_payments_total", "result=\"stored\"",
+         "Payments that reached the writer, by what became of them."},
         {&store->duplicates, "coinslot_payments_total", "result=\"duplicate\"", ""},
         {&store->unmatched, "coinslot_payments_total", "result=\"unmatched\"", ""},
         {&store->below_minimum, "coinslot_deliveries_below_minimum_total", "",
          "Deliveries not made because the amount was below the subscription's minimum."},
         {&store->acks, "coinslot_deliveries_acked_total", "", "Deliveries acknowledged by their device."},
-        {&store->outcomes, "coinslot_deliveries_outcome_total", "", "Deliveries actuated or refused by their device."},
+        {&store->outcomes, "coinslot_deliveries_outcome_total", "",
+         "Deliveries actuated or refused by their device."},
         {&store->contradictions, "coinslot_deliveries_contradicted_total", "",
          "Reports of a device that contradict an earlier one; the first stands."},
-        {&store->expired, "coinslot_deliveries_expired_total", "", "Deliveries that expired or whose device was retired."},
-        {&store->pages, "coinslot_replay_pages_total", "", "Pages read for sessions that had something to catch up with."},
+        {&store->expired, "coinslot_deliveries_expired_total", "",
+         "Deliveries that expired or whose device was retired."},
+        {&store->pages, "coinslot_replay_pages_total", "",
+         "Pages read for sessions that had something to catch up with."},
         {&store->checkpoints, "coinslot_store_checkpoints_total", "", "Passes over the write-ahead log."},
     };
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-        *counters[i].count = metrics_add_counter(metrics, counters[i].name, counters[i].labels, counters[i].help);
+        *counters[i].count =
+            metrics_add_counter(metrics, counters[i].name, counters[i].labels, counters[i].help);
     }
 }
 
@@ -62,10 +68,12 @@ static int64_t read_wal(void *store)
 static void add_gauges(struct store *store)
 {
     struct metrics *metrics = store->options.metrics;
-    metrics_add_gauge(metrics, "coinslot_store_inbox", "", "Commands waiting for the writer.", read_inbox, store);
-    metrics_add_gauge(metrics, "coinslot_search_lag_rows", "", "Rows that the search indexes have yet to take in.", read_search_lag,
+    metrics_add_gauge(metrics, "coinslot_store_inbox", "", "Commands waiting for the writer.", read_inbox,
                       store);
-    metrics_add_gauge(metrics, "coinslot_store_wal_bytes", "", "Length of the write-ahead log in use.", read_wal, store);
+    metrics_add_gauge(metrics, "coinslot_search_lag_rows", "",
+                      "Rows that the search indexes have yet to take in.", read_search_lag, store);
+    metrics_add_gauge(metrics, "coinslot_store_wal_bytes", "", "Length of the write-ahead log in use.",
+                      read_wal, store);
 }
 
 static void log_migration(void *context, const char *name)
@@ -103,8 +111,8 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
     if (store->db == NULL || sql_exec(store->db, synchronous) != CS_OK ||
         sql_exec(store->db, "PRAGMA journal_mode = WAL") != CS_OK ||
         sql_exec(store->db, "PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864") != CS_OK) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s; if it is damaged, restore the backup", store->path,
-                 store->db != NULL ? sqlite3_errmsg(store->db) : "see the log");
+        snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s; if it is damaged, restore the backup",
+                 store->path, store->db != NULL ? sqlite3_errmsg(store->db) : "see the log");
         return CS_EINVAL;
     }
     chmod(store->path, 0600);
@@ -115,7 +123,8 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
     if (err == CS_OK) {
         err = file_read_epoch(store->db, store->epoch);
         if (err != CS_OK) {
-            snprintf(error, STORE_ERROR_SIZE, "cannot write to %s: %s", store->path, sqlite3_errmsg(store->db));
+            snprintf(error, STORE_ERROR_SIZE, "cannot write to %s: %s", store->path,
+                     sqlite3_errmsg(store->db));
         }
     }
     return err;
@@ -127,7 +136,8 @@ static enum cs_err open_key(struct store *store, char error[STORE_ERROR_SIZE])
     uint8_t key[32];
     enum cs_err err = file_read_key(store->options.dir, access(store->path, F_OK) == 0, key, error);
     if (err == CS_OK) {
-        crypto_generichash(store->token_key, sizeof(store->token_key), (const uint8_t *)LABEL, sizeof(LABEL) - 1, key, sizeof(key));
+        crypto_generichash(store->token_key, sizeof(store->token_key), (const uint8_t *)LABEL,
+                           sizeof(LABEL) - 1, key, sizeof(key));
     }
     sodium_memzero(key, sizeof(key));
     return err;
@@ -153,7 +163,8 @@ static void close_statements(struct store *store)
     batch_sql_close(store);
 }
 
-enum cs_err store_open(const struct store_options *options, struct store **opened, char error[STORE_ERROR_SIZE])
+enum cs_err store_open(const struct store_options *options, struct store **opened,
+                       char error[STORE_ERROR_SIZE])
 {
     if (sodium_init() < 0) {
         log_die(LOG_MODULE, "libsodium cannot be initialised");
@@ -170,7 +181,8 @@ enum cs_err store_open(const struct store_options *options, struct store **opene
     enum cs_err err = open_key(store, error); /* first: a store without its key is not to be opened */
     err = err != CS_OK ? err : open_file(store, error);
     if (err == CS_OK && directory_load(&store->directory, store->db) != CS_OK) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot read the devices of %s; run `coinslot check --full`", store->path);
+        snprintf(error, STORE_ERROR_SIZE, "cannot read the devices of %s; run `coinslot check --full`",
+                 store->path);
         err = CS_EINVAL;
     }
     if (err != CS_OK) {
@@ -256,7 +268,8 @@ void store_close(struct store *store)
 
 void store_hash_token(struct store *store, const char *token, uint8_t hash[STORE_HASH_SIZE])
 {
-    crypto_generichash(hash, STORE_HASH_SIZE, (const uint8_t *)token, strlen(token), store->token_key, sizeof(store->token_key));
+    crypto_generichash(hash, STORE_HASH_SIZE, (const uint8_t *)token, strlen(token), store->token_key,
+                       sizeof(store->token_key));
 }
 
 const char *store_epoch(const struct store *store)

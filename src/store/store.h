@@ -34,17 +34,17 @@
 struct store;
 
 struct store_options {
-    const char *dir;         /* made (0700) when missing */
-    uint32_t inbox_capacity; /* commands waiting for the writer */
-    uint32_t batch_most;     /* commands in one transaction */
-    uint32_t window;         /* unacked deliveries per session */
-    uint32_t page_size;      /* deliveries in one replay page */
-    uint32_t readers;        /* read-only connections, shared by all who page through the store */
+    const char *dir;             /* made (0700) when missing */
+    uint32_t inbox_capacity;     /* commands waiting for the writer */
+    uint32_t batch_most;         /* commands in one transaction */
+    uint32_t window;             /* unacked deliveries per session */
+    uint32_t page_size;          /* deliveries in one replay page */
+    uint32_t readers;            /* read-only connections, shared by all who page through the store */
     uint32_t subscriptions_most; /* per device */
-    int64_t min_free_bytes;  /* below this, payments are refused with CS_EFULL */
-    int64_t wal_most_bytes;  /* past this the writer finishes the checkpoint itself */
-    const char *synchronous; /* "FULL"; "OFF" only for the test that must fail with it */
-    struct metrics *metrics; /* borrowed */
+    int64_t min_free_bytes;      /* below this, payments are refused with CS_EFULL */
+    int64_t wal_most_bytes;      /* past this the writer finishes the checkpoint itself */
+    const char *synchronous;     /* "FULL"; "OFF" only for the test that must fail with it */
+    struct metrics *metrics;     /* borrowed */
 };
 
 /* ---- what the store tells upward, on the writer's or the replayer's thread ------------------------------------- */
@@ -82,8 +82,8 @@ struct store_events {
      * expired are gaps. `count` 0 and `to` < `from`: nothing there. `head` as of the marking.
      * May block for a moment, to slow the replayer down.
      */
-    void (*page)(void *context, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head,
-                 const struct store_delivery *deliveries, size_t count);
+    void (*page)(void *context, const struct store_session *session, uint64_t from, uint64_t to,
+                 uint64_t head, const struct store_delivery *deliveries, size_t count);
 };
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
@@ -92,7 +92,8 @@ struct store_events {
  * Locks DIR, opens or makes the file, runs quick_check and the migrations, reads devices and addresses into memory.
  * CS_EBUSY: another process holds DIR. CS_EINVAL: not a Coinslot file, from a newer version, or damaged. Why, and what to do, in `error`.
  */
-CS_MUST_CHECK enum cs_err store_open(const struct store_options *options, struct store **store, char error[STORE_ERROR_SIZE]);
+CS_MUST_CHECK enum cs_err store_open(const struct store_options *options, struct store **store,
+                                     char error[STORE_ERROR_SIZE]);
 
 void store_start(struct store *store, const struct store_events *events); /* starts the three threads */
 
@@ -130,8 +131,9 @@ typedef void (*store_payment_done)(void *context, enum cs_err err, enum store_pa
  * `proof` (packed block, may be NULL) is kept beside the payment. CS_EBUSY: the inbox is full; CS_EFULL: the disk is, nearly;
  * CS_ECLOSED. The callback's err: CS_OK, or CS_EFULL when the disk filled up under way.
  */
-CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
-                                               size_t proof_size, store_payment_done done, void *context);
+CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct payment *payment,
+                                               const uint8_t *proof, size_t proof_size,
+                                               store_payment_done done, void *context);
 
 /* ---- sessions -------------------------------------------------------------------------------------------------- */
 
@@ -160,15 +162,18 @@ struct store_begun {
  * err: CS_OK; CS_ECONFLICT: resume is above the highest seq ever sent; CS_EDENIED: disabled, retired, or not there;
  * CS_EFULL. On CS_OK everything for the device is posted to this session from that commit on.
  */
-typedef void (*store_session_done)(void *context, uint64_t handle, enum cs_err err, const struct store_begun *begun);
-CS_MUST_CHECK enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle, uint64_t resume,
-                                               store_session_done done, void *context);
+typedef void (*store_session_done)(void *context, uint64_t handle, enum cs_err err,
+                                   const struct store_begun *begun);
+CS_MUST_CHECK enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle,
+                                               uint64_t resume, store_session_done done, void *context);
 
 /* Commands of a session that is no longer the device's live one change nothing. CS_EBUSY: keep it and try again. */
 CS_MUST_CHECK enum cs_err store_submit_session_end(struct store *store, const struct store_session *session);
-CS_MUST_CHECK enum cs_err store_submit_ack(struct store *store, const struct store_session *session, uint64_t seq);
+CS_MUST_CHECK enum cs_err store_submit_ack(struct store *store, const struct store_session *session,
+                                           uint64_t seq);
 /* Answered by events.page, always, unless the session was fenced in between. */
-CS_MUST_CHECK enum cs_err store_submit_page(struct store *store, const struct store_session *session, uint64_t from, uint32_t most);
+CS_MUST_CHECK enum cs_err store_submit_page(struct store *store, const struct store_session *session,
+                                            uint64_t from, uint32_t most);
 
 struct store_outcome {
     uint64_t seq;
@@ -182,7 +187,8 @@ struct store_outcome {
  */
 typedef void (*store_outcome_done)(void *context, uint64_t handle, enum cs_err err, uint64_t seq);
 CS_MUST_CHECK enum cs_err store_submit_outcome(struct store *store, const struct store_session *session,
-                                               const struct store_outcome *outcome, store_outcome_done done, void *context);
+                                               const struct store_outcome *outcome, store_outcome_done done,
+                                               void *context);
 
 /* ---- devices, subscriptions, API tokens: changes, each waits for its commit -------------------------------------- */
 
@@ -213,8 +219,10 @@ struct store_subscription {
 };
 
 /* device, address and minimum are given. CS_ENOTFOUND: the device; CS_ECONFLICT: subscribed already; CS_EDENIED: retired; CS_EINVAL: it has as many as one may have. */
-CS_MUST_CHECK enum cs_err store_create_subscription(struct store *store, struct store_subscription *subscription);
-CS_MUST_CHECK enum cs_err store_remove_subscription(struct store *store, const char *device_id, const char *id);
+CS_MUST_CHECK enum cs_err store_create_subscription(struct store *store,
+                                                    struct store_subscription *subscription);
+CS_MUST_CHECK enum cs_err store_remove_subscription(struct store *store, const char *device_id,
+                                                    const char *id);
 
 enum store_role { ROLE_VIEWER, ROLE_AUDITOR, ROLE_OPERATOR, ROLE_ADMIN };
 #define STORE_ROLE_COUNT 4
@@ -234,6 +242,7 @@ CS_MUST_CHECK enum cs_err store_create_api_token(struct store *store, struct sto
                                                  const uint8_t hash[STORE_HASH_SIZE]);
 CS_MUST_CHECK enum cs_err store_revoke_api_token(struct store *store, const char *id);
 /* By hash, from memory; false when unknown or revoked. */
-bool store_find_api_token(struct store *store, const uint8_t hash[STORE_HASH_SIZE], struct store_api_token *found);
+bool store_find_api_token(struct store *store, const uint8_t hash[STORE_HASH_SIZE],
+                          struct store_api_token *found);
 
 #endif

@@ -30,11 +30,13 @@ static const char *const DEVICE_SQL[] = {
     [INSERT_CURSOR] = "INSERT INTO device_cursor (device, head, sent, acked) VALUES (?, 0, 0, 0)",
     [RETIRE_DEVICE] = "UPDATE device SET state = 'retired', retired_at = ? WHERE num = ?",
     [END_SUBSCRIPTIONS] = "UPDATE subscription SET removed_at = ? WHERE device = ? AND removed_at IS NULL",
-    [EXPIRE_STORED] = "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'retired' "
-                      "WHERE device = ? AND " DUE " AND state = 'stored'",
+    [EXPIRE_STORED] =
+        "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'retired' "
+        "WHERE device = ? AND " DUE " AND state = 'stored'",
     [INSERT_ADDRESS] = "INSERT INTO address (chain, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
     [FIND_ADDRESS] = "SELECT num FROM address WHERE chain = ? AND bytes = ?",
-    [INSERT_SUBSCRIPTION] = "INSERT INTO subscription (id, device, address, minimum, created_at) VALUES (?, ?, ?, ?, ?)",
+    [INSERT_SUBSCRIPTION] =
+        "INSERT INTO subscription (id, device, address, minimum, created_at) VALUES (?, ?, ?, ?, ?)",
     [FIND_SUBSCRIPTION] = "SELECT num FROM subscription WHERE id = ? AND device = ? AND removed_at IS NULL",
     [REMOVE_SUBSCRIPTION] = "UPDATE subscription SET removed_at = ? WHERE num = ?",
 };
@@ -75,7 +77,8 @@ const char *device_auth_text(enum device_auth auth)
 
 void store_make_id(const char *prefix, char id[STORE_ID_SIZE])
 {
-    static const char ALPHABET[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 base32, lower case: 5 bits each */
+    static const char ALPHABET[] =
+        "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 base32, lower case: 5 bits each */
     uint8_t random[16];
     size_t length = strlen(prefix);
     assert(length + sizeof(random) < STORE_ID_SIZE);
@@ -130,7 +133,8 @@ bool store_find_device(struct store *store, const char *id, struct store_device_
     pthread_rwlock_rdlock(&store->directory.lock);
     const struct device *device = directory_find_device(&store->directory, id);
     if (device != NULL) {
-        *found = (struct store_device_key){.device = device->num, .state = device->state, .auth = device->auth};
+        *found =
+            (struct store_device_key){.device = device->num, .state = device->state, .auth = device->auth};
         memcpy(found->credential, device->credential, sizeof(found->credential));
     }
     pthread_rwlock_unlock(&store->directory.lock);
@@ -176,9 +180,11 @@ static void create_committed(struct store *store, struct command *base)
     directory_add_device(&store->directory, device);
 }
 
-static const struct command_kind CREATE_KIND = {"create_device", true, create_apply, create_committed, writer_wake};
+static const struct command_kind CREATE_KIND = {"create_device", true, create_apply, create_committed,
+                                                writer_wake};
 
-enum cs_err store_create_device(struct store *store, struct store_device *device, const uint8_t credential[STORE_HASH_SIZE])
+enum cs_err store_create_device(struct store *store, struct store_device *device,
+                                const uint8_t credential[STORE_HASH_SIZE])
 {
     if (!store_name_valid(device->name) || device->expire_after_ms < 0) {
         return CS_EINVAL;
@@ -188,7 +194,8 @@ enum cs_err store_create_device(struct store *store, struct store_device *device
     device->retired_at_ms = 0;
     device->head_seq = device->sent_seq = device->acked_seq = 0;
     device->connected = false;
-    struct create_command create = {.waiting.command.kind = &CREATE_KIND, .device = device, .credential = credential};
+    struct create_command create = {
+        .waiting.command.kind = &CREATE_KIND, .device = device, .credential = credential};
     return writer_submit_and_wait(store, &create.waiting);
 }
 
@@ -241,7 +248,8 @@ static void retire_committed(struct store *store, struct command *base)
     }
 }
 
-static const struct command_kind RETIRE_KIND = {"retire_device", true, retire_apply, retire_committed, writer_wake};
+static const struct command_kind RETIRE_KIND = {"retire_device", true, retire_apply, retire_committed,
+                                                writer_wake};
 
 enum cs_err store_retire_device(struct store *store, const char *id)
 {
@@ -325,15 +333,18 @@ static void subscribe_committed(struct store *store, struct command *base)
 {
     const struct subscribe_command *subscribe = (const struct subscribe_command *)base;
     struct subscriber subscriber = {subscribe->device, subscribe->subscription->minimum, subscribe->num};
-    directory_add_subscription(&store->directory, &subscribe->subscription->address, subscribe->address_num, &subscriber);
+    directory_add_subscription(&store->directory, &subscribe->subscription->address, subscribe->address_num,
+                               &subscriber);
 }
 
-static const struct command_kind SUBSCRIBE_KIND = {"subscribe", true, subscribe_apply, subscribe_committed, writer_wake};
+static const struct command_kind SUBSCRIBE_KIND = {"subscribe", true, subscribe_apply, subscribe_committed,
+                                                   writer_wake};
 
 enum cs_err store_create_subscription(struct store *store, struct store_subscription *subscription)
 {
     store_make_id("sub_", subscription->id);
-    struct subscribe_command subscribe = {.waiting.command.kind = &SUBSCRIBE_KIND, .subscription = subscription};
+    struct subscribe_command subscribe = {.waiting.command.kind = &SUBSCRIBE_KIND,
+                                          .subscription = subscription};
     return writer_submit_and_wait(store, &subscribe.waiting);
 }
 
@@ -367,10 +378,12 @@ static void unsubscribe_committed(struct store *store, struct command *base)
     directory_remove_subscription(&store->directory, ((const struct unsubscribe_command *)base)->num);
 }
 
-static const struct command_kind UNSUBSCRIBE_KIND = {"unsubscribe", true, unsubscribe_apply, unsubscribe_committed, writer_wake};
+static const struct command_kind UNSUBSCRIBE_KIND = {"unsubscribe", true, unsubscribe_apply,
+                                                     unsubscribe_committed, writer_wake};
 
 enum cs_err store_remove_subscription(struct store *store, const char *device_id, const char *id)
 {
-    struct unsubscribe_command unsubscribe = {.waiting.command.kind = &UNSUBSCRIBE_KIND, .device_id = device_id, .id = id};
+    struct unsubscribe_command unsubscribe = {
+        .waiting.command.kind = &UNSUBSCRIBE_KIND, .device_id = device_id, .id = id};
     return writer_submit_and_wait(store, &unsubscribe.waiting);
 }

@@ -12,8 +12,9 @@ enum { FIND_PAYMENT, INSERT_PAYMENT, INSERT_PROOF, INSERT_DELIVERY, PAYMENT_SQL_
 static const char *const PAYMENT_SQL[] = {
     [FIND_PAYMENT] = "SELECT 1 FROM payment p INDEXED BY payment_hash JOIN address a ON a.num = p.address "
                      "WHERE substr(p.hash, 1, 8) = ? AND p.hash = ? AND p.output = ? AND a.chain = ?",
-    [INSERT_PAYMENT] = "INSERT INTO payment (hash, output, address, asset, sender, amount, source, node_time, stored_at) "
-                       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [INSERT_PAYMENT] =
+        "INSERT INTO payment (hash, output, address, asset, sender, amount, source, node_time, stored_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [INSERT_PROOF] = "INSERT INTO payment_proof (payment, block) VALUES (?, ?)",
     [INSERT_DELIVERY] = "INSERT INTO delivery (device, seq, payment, state, attempts, stored_at, sent_at) "
                         "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -67,8 +68,8 @@ static void add_post(struct payment_command *command, const struct post *post)
 static enum cs_err is_known(struct store *store, const struct payment *payment, bool *known)
 {
     sqlite3_stmt *find = store->payment_sql[FIND_PAYMENT];
-    sql_bind(find, "bbit", payment->hash, (size_t)8, payment->hash, sizeof(payment->hash), (int64_t)payment->output,
-             chain_text((enum chain)payment->to.chain));
+    sql_bind(find, "bbit", payment->hash, (size_t)8, payment->hash, sizeof(payment->hash),
+             (int64_t)payment->output, chain_text((enum chain)payment->to.chain));
     enum cs_err err;
     *known = sql_step(find, &err);
     if (*known) {
@@ -80,15 +81,17 @@ static enum cs_err is_known(struct store *store, const struct payment *payment, 
     return err;
 }
 
-static enum cs_err insert_payment(struct store *store, const struct payment_command *command, int64_t address, int64_t *num)
+static enum cs_err insert_payment(struct store *store, const struct payment_command *command, int64_t address,
+                                  int64_t *num)
 {
     const struct payment *payment = &command->payment;
     uint8_t amount[16];
     amount_to_bytes(payment->amount, amount);
     sqlite3_stmt *insert = store->payment_sql[INSERT_PAYMENT];
     sql_bind(insert, "biitbbtoi", payment->hash, sizeof(payment->hash), (int64_t)payment->output, address,
-             payment->asset[0] != '\0' ? payment->asset : NULL, payment->from.length > 0 ? payment->from.bytes : NULL,
-             (size_t)payment->from.length, amount, sizeof(amount), payment_source_text(payment->source), payment->node_time_ms,
+             payment->asset[0] != '\0' ? payment->asset : NULL,
+             payment->from.length > 0 ? payment->from.bytes : NULL, (size_t)payment->from.length, amount,
+             sizeof(amount), payment_source_text(payment->source), payment->node_time_ms,
              store->batch.now_ms);
     enum cs_err err = writer_run(store, insert);
     if (err != CS_OK) {
@@ -104,7 +107,8 @@ static enum cs_err insert_payment(struct store *store, const struct payment_comm
     return err;
 }
 
-static enum cs_err deliver_to(struct store *store, struct payment_command *command, int64_t payment, struct device *device)
+static enum cs_err deliver_to(struct store *store, struct payment_command *command, int64_t payment,
+                              struct device *device)
 {
     uint64_t seq;
     writer_touch(store, device);
@@ -113,8 +117,8 @@ static enum cs_err deliver_to(struct store *store, struct payment_command *comma
     enum delivery_state state = live ? DELIVERY_SENT : DELIVERY_STORED;
     int64_t now_ms = store->batch.now_ms;
     sqlite3_stmt *insert = store->payment_sql[INSERT_DELIVERY];
-    sql_bind(insert, "iiitiio", device->num, (int64_t)seq, payment, delivery_state_text(state), (int64_t)live, now_ms,
-             live ? now_ms : 0);
+    sql_bind(insert, "iiitiio", device->num, (int64_t)seq, payment, delivery_state_text(state), (int64_t)live,
+             now_ms, live ? now_ms : 0);
     enum cs_err err = writer_run(store, insert);
     if (err != CS_OK) {
         return err;
@@ -196,10 +200,11 @@ static void payment_finish(struct store *store, struct command *base)
     free(command);
 }
 
-static const struct command_kind PAYMENT_KIND = {"payment", false, payment_apply, payment_committed, payment_finish};
+static const struct command_kind PAYMENT_KIND = {"payment", false, payment_apply, payment_committed,
+                                                 payment_finish};
 
-enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof, size_t proof_size,
-                                 store_payment_done done, void *context)
+enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
+                                 size_t proof_size, store_payment_done done, void *context)
 {
     assert(proof_size <= STORE_PROOF_MAX);
     if (atomic_load_explicit(&store->disk_low, memory_order_relaxed)) {
@@ -252,7 +257,8 @@ void store_read_payment(sqlite3_stmt *statement, int first, struct payment *paym
         if (size > 0 && size <= ADDRESS_BYTES_MAX) {
             parties[i].address->chain = (uint8_t)chain;
             parties[i].address->length = (uint8_t)size;
-            memcpy(parties[i].address->bytes, sqlite3_column_blob(statement, parties[i].column), (size_t)size);
+            memcpy(parties[i].address->bytes, sqlite3_column_blob(statement, parties[i].column),
+                   (size_t)size);
         }
     }
     sql_copy_text(statement, first + 4, payment->asset, sizeof(payment->asset));

@@ -10,15 +10,27 @@
 #define FILL_ROWS     4096       /* at once: some milliseconds */
 #define FILL_EVERY_NS 1000000000 /* when fewer rows than that are waiting */
 
-enum { READ_PROGRESS, WRITE_PROGRESS, FILL_BY_DEVICE, FILL_BY_PAYMENT, FILL_BY_ADDRESS, FIND_INDEXED, FIND_TAIL, SEARCH_SQL_COUNT };
+enum {
+    READ_PROGRESS,
+    WRITE_PROGRESS,
+    FILL_BY_DEVICE,
+    FILL_BY_PAYMENT,
+    FILL_BY_ADDRESS,
+    FIND_INDEXED,
+    FIND_TAIL,
+    SEARCH_SQL_COUNT
+};
 static const char *const SEARCH_SQL[] = {
-    [READ_PROGRESS] = "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'delivery_indexed'), 0), "
-                      "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'payment_indexed'), 0), "
-                      "coalesce((SELECT max(num) FROM delivery), 0), coalesce((SELECT max(num) FROM payment), 0)",
-    [WRITE_PROGRESS] = "INSERT INTO meta (name, value) VALUES ('delivery_indexed', CAST(? AS TEXT)), "
-                       "('payment_indexed', CAST(? AS TEXT)) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    [FILL_BY_DEVICE] = "INSERT INTO delivery_by_device (device, seq, delivery) "
-                       "SELECT device, seq, num FROM delivery WHERE num > ? AND num <= ? ORDER BY device, seq",
+    [READ_PROGRESS] =
+        "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'delivery_indexed'), 0), "
+        "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'payment_indexed'), 0), "
+        "coalesce((SELECT max(num) FROM delivery), 0), coalesce((SELECT max(num) FROM payment), 0)",
+    [WRITE_PROGRESS] =
+        "INSERT INTO meta (name, value) VALUES ('delivery_indexed', CAST(? AS TEXT)), "
+        "('payment_indexed', CAST(? AS TEXT)) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    [FILL_BY_DEVICE] =
+        "INSERT INTO delivery_by_device (device, seq, delivery) "
+        "SELECT device, seq, num FROM delivery WHERE num > ? AND num <= ? ORDER BY device, seq",
     [FILL_BY_PAYMENT] = "INSERT INTO delivery_by_payment (payment, delivery) "
                         "SELECT payment, num FROM delivery WHERE num > ? AND num <= ? ORDER BY payment, num",
     [FILL_BY_ADDRESS] = "INSERT INTO payment_by_address (address, payment) "
@@ -76,7 +88,8 @@ static int64_t least(int64_t a, int64_t b)
 
 bool search_fill(struct store *store)
 {
-    int64_t lag = store->last_delivery - store->delivery_indexed, payment_lag = store->last_payment - store->payment_indexed;
+    int64_t lag = store->last_delivery - store->delivery_indexed,
+            payment_lag = store->last_payment - store->payment_indexed;
     lag = lag > payment_lag ? lag : payment_lag;
     atomic_store_explicit(&store->search_lag, lag, memory_order_relaxed);
     uint64_t now_ns = clock_monotonic_ns();

@@ -13,16 +13,19 @@
 
 enum { MARK_SENT, MARK_ACKED, READ_DELIVERY, FIND_DUE, SET_OUTCOME, EXPIRE, SESSION_SQL_COUNT };
 static const char *const SESSION_SQL[] = {
-    [MARK_SENT] = "UPDATE delivery INDEXED BY delivery_due SET state = 'sent', sent_at = coalesce(sent_at, ?), attempts = attempts + 1 "
+    [MARK_SENT] = "UPDATE delivery INDEXED BY delivery_due SET state = 'sent', sent_at = coalesce(sent_at, "
+                  "?), attempts = attempts + 1 "
                   "WHERE device = ? AND seq BETWEEN ? AND ? AND " DUE " AND state IN ('stored', 'sent')",
     [MARK_ACKED] = "UPDATE delivery INDEXED BY delivery_due SET state = 'acked', acked_at = ? "
                    "WHERE device = ? AND seq BETWEEN ? AND ? AND " DUE " AND state = 'sent'",
     [READ_DELIVERY] = "SELECT state FROM delivery WHERE num = ? AND device = ? AND seq = ?",
     [FIND_DUE] = "SELECT num FROM delivery INDEXED BY delivery_due WHERE device = ? AND seq = ? AND " DUE,
-    [SET_OUTCOME] = "UPDATE delivery SET state = ?, acked_at = coalesce(acked_at, ?), final_at = ?, seconds = ?, reason = ? "
+    [SET_OUTCOME] = "UPDATE delivery SET state = ?, acked_at = coalesce(acked_at, ?), final_at = ?, seconds "
+                    "= ?, reason = ? "
                     "WHERE num = ?",
-    [EXPIRE] = "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'expired' "
-               "WHERE device = ? AND seq > ? AND " DUE " AND state = 'stored' AND stored_at <= ?",
+    [EXPIRE] =
+        "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'expired' "
+        "WHERE device = ? AND seq > ? AND " DUE " AND state = 'stored' AND stored_at <= ?",
 };
 
 void session_sql_open(struct store *store)
@@ -142,8 +145,8 @@ static void begin_finish(struct store *store, struct command *base)
 
 static const struct command_kind BEGIN_KIND = {"session", false, begin_apply, begin_committed, begin_finish};
 
-enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle, uint64_t resume, store_session_done done,
-                                 void *context)
+enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle, uint64_t resume,
+                                 store_session_done done, void *context)
 {
     struct begin_command *begin = cs_alloc(sizeof(*begin));
     begin->command.kind = &BEGIN_KIND;
@@ -263,7 +266,8 @@ static void page_finish(struct store *store, struct command *base)
 
 static const struct command_kind PAGE_KIND = {"page", false, page_apply, NULL, page_finish};
 
-enum cs_err store_submit_page(struct store *store, const struct store_session *session, uint64_t from, uint32_t most)
+enum cs_err store_submit_page(struct store *store, const struct store_session *session, uint64_t from,
+                              uint32_t most)
 {
     struct page_command *page = cs_alloc(sizeof(*page));
     page->command.kind = &PAGE_KIND;
@@ -285,9 +289,11 @@ struct outcome_command {
 };
 
 /* The row of a delivery and its state; false when there is none. */
-static bool find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num, enum delivery_state *state)
+static bool find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num,
+                          enum delivery_state *state)
 {
-    const int64_t candidates[] = {writer_recent_delivery(store, device, seq), search_find_delivery(store, device, seq)};
+    const int64_t candidates[] = {writer_recent_delivery(store, device, seq),
+                                  search_find_delivery(store, device, seq)};
     for (size_t i = 0; i < 2; i++) {
         sqlite3_stmt *read = store->session_sql[READ_DELIVERY];
         enum cs_err err;
@@ -317,7 +323,8 @@ static enum cs_err outcome_apply(struct store *store, struct command *base)
     }
     int64_t num;
     enum delivery_state state;
-    if (outcome->seq == 0 || outcome->seq > device->cursor.sent || !find_delivery(store, device->num, outcome->seq, &num, &state)) {
+    if (outcome->seq == 0 || outcome->seq > device->cursor.sent ||
+        !find_delivery(store, device->num, outcome->seq, &num, &state)) {
         return CS_ENOTFOUND;
     }
     enum cs_err err = ack_up_to(store, device, outcome->seq);
@@ -325,8 +332,9 @@ static enum cs_err outcome_apply(struct store *store, struct command *base)
         return err;
     }
     if (!delivery_move_allowed(state, outcome->state)) {
-        log_warn("device %s reports %s for seq %llu, which is %s already: the first report stands", device->id,
-                 delivery_state_text(outcome->state), (unsigned long long)outcome->seq, delivery_state_text(state));
+        log_warn("device %s reports %s for seq %llu, which is %s already: the first report stands",
+                 device->id, delivery_state_text(outcome->state), (unsigned long long)outcome->seq,
+                 delivery_state_text(state));
         metrics_add(store->contradictions, 1);
         return CS_OK;
     }
@@ -354,8 +362,8 @@ static void outcome_finish(struct store *store, struct command *base)
 
 static const struct command_kind OUTCOME_KIND = {"outcome", false, outcome_apply, NULL, outcome_finish};
 
-enum cs_err store_submit_outcome(struct store *store, const struct store_session *session, const struct store_outcome *outcome,
-                                 store_outcome_done done, void *context)
+enum cs_err store_submit_outcome(struct store *store, const struct store_session *session,
+                                 const struct store_outcome *outcome, store_outcome_done done, void *context)
 {
     assert(outcome->state == DELIVERY_ACTUATED || outcome->state == DELIVERY_REFUSED);
     struct outcome_command *command = cs_alloc(sizeof(*command));

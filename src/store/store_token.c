@@ -21,8 +21,10 @@ void token_sql_close(struct store *store)
     sql_finalize(store->token_sql, TOKEN_SQL_COUNT);
 }
 
-static const char *const ROLES[STORE_ROLE_COUNT] = {
-    [ROLE_VIEWER] = "viewer", [ROLE_AUDITOR] = "auditor", [ROLE_OPERATOR] = "operator", [ROLE_ADMIN] = "admin"};
+static const char *const ROLES[STORE_ROLE_COUNT] = {[ROLE_VIEWER] = "viewer",
+                                                    [ROLE_AUDITOR] = "auditor",
+                                                    [ROLE_OPERATOR] = "operator",
+                                                    [ROLE_ADMIN] = "admin"};
 
 const char *store_role_text(enum store_role role)
 {
@@ -51,8 +53,8 @@ static enum cs_err create_apply(struct store *store, struct command *base)
     struct token_command *create = (struct token_command *)base;
     struct store_api_token *token = create->token;
     token->created_at_ms = store->batch.now_ms;
-    sql_bind(store->token_sql[INSERT_TOKEN], "tttbi", token->id, token->name, store_role_text(token->role), create->hash,
-             (size_t)STORE_HASH_SIZE, token->created_at_ms);
+    sql_bind(store->token_sql[INSERT_TOKEN], "tttbi", token->id, token->name, store_role_text(token->role),
+             create->hash, (size_t)STORE_HASH_SIZE, token->created_at_ms);
     return writer_run(store, store->token_sql[INSERT_TOKEN]);
 }
 
@@ -62,9 +64,11 @@ static void create_committed(struct store *store, struct command *base)
     directory_add_token(&store->directory, create->hash, create->token);
 }
 
-static const struct command_kind CREATE_KIND = {"create_token", true, create_apply, create_committed, writer_wake};
+static const struct command_kind CREATE_KIND = {"create_token", true, create_apply, create_committed,
+                                                writer_wake};
 
-enum cs_err store_create_api_token(struct store *store, struct store_api_token *token, const uint8_t hash[STORE_HASH_SIZE])
+enum cs_err store_create_api_token(struct store *store, struct store_api_token *token,
+                                   const uint8_t hash[STORE_HASH_SIZE])
 {
     if (!store_name_valid(token->name)) {
         return CS_EINVAL;
@@ -105,7 +109,8 @@ static void revoke_committed(struct store *store, struct command *base)
     }
 }
 
-static const struct command_kind REVOKE_KIND = {"revoke_token", true, revoke_apply, revoke_committed, writer_wake};
+static const struct command_kind REVOKE_KIND = {"revoke_token", true, revoke_apply, revoke_committed,
+                                                writer_wake};
 
 enum cs_err store_revoke_api_token(struct store *store, const char *id)
 {
@@ -113,7 +118,8 @@ enum cs_err store_revoke_api_token(struct store *store, const char *id)
     return writer_submit_and_wait(store, &revoke.waiting);
 }
 
-bool store_find_api_token(struct store *store, const uint8_t hash[STORE_HASH_SIZE], struct store_api_token *found)
+bool store_find_api_token(struct store *store, const uint8_t hash[STORE_HASH_SIZE],
+                          struct store_api_token *found)
 {
     pthread_rwlock_rdlock(&store->directory.lock);
     const struct api_token *entry = directory_find_token(&store->directory, hash);

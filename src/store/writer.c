@@ -22,7 +22,8 @@ static const char *const BATCH_SQL[] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [UPDATE_CURSOR] = "UPDATE device_cursor SET head = ?, sent = ?, acked = ? WHERE device = ?",
-    [NOTE_HOUR] = "INSERT INTO stored_hour (hour, first_payment, last_payment, first_delivery, last_delivery) VALUES (?, ?, ?, ?, ?) "
+    [NOTE_HOUR] = "INSERT INTO stored_hour (hour, first_payment, last_payment, first_delivery, "
+                  "last_delivery) VALUES (?, ?, ?, ?, ?) "
                   "ON CONFLICT (hour) DO UPDATE SET last_payment = excluded.last_payment, "
                   "first_delivery = coalesce(first_delivery, excluded.first_delivery), "
                   "last_delivery = coalesce(excluded.last_delivery, last_delivery)",
@@ -146,7 +147,8 @@ static void write_cursors(struct store *store)
     for (struct device *device = store->batch.dirty; device != NULL; device = device->next_dirty) {
         const struct cursor *now = &device->cursor, *before = &device->saved;
         if (now->head != before->head || now->sent != before->sent || now->acked != before->acked) {
-            sql_bind(update, "iiii", (int64_t)now->head, (int64_t)now->sent, (int64_t)now->acked, device->num);
+            sql_bind(update, "iiii", (int64_t)now->head, (int64_t)now->sent, (int64_t)now->acked,
+                     device->num);
             (void)writer_run(store, update);
         }
     }
@@ -156,8 +158,8 @@ static void write_hour(struct store *store)
 {
     const struct batch *batch = &store->batch;
     if (batch->first_payment != 0) {
-        sql_bind(store->batch_sql[NOTE_HOUR], "iiioo", batch->now_ms / HOUR_MS, batch->first_payment, batch->last_payment,
-                 batch->first_delivery, batch->last_delivery);
+        sql_bind(store->batch_sql[NOTE_HOUR], "iiioo", batch->now_ms / HOUR_MS, batch->first_payment,
+                 batch->last_payment, batch->first_delivery, batch->last_delivery);
         (void)writer_run(store, store->batch_sql[NOTE_HOUR]);
     }
 }

@@ -9,8 +9,8 @@
 
 #include "base/log.h"
 
-static struct posted *post(struct store_fixture *fixture, enum posted_kind kind, const struct store_session *session,
-                           size_t count)
+static struct posted *post(struct store_fixture *fixture, enum posted_kind kind,
+                           const struct store_session *session, size_t count)
 {
     struct posted *posted = cs_alloc(sizeof(*posted) + count * sizeof(struct store_delivery));
     posted->kind = kind;
@@ -43,8 +43,8 @@ static void on_ended(void *fixture, const struct store_session *session, const c
     snprintf(post(fixture, POSTED_ENDED, session, 0)->reason, STORE_REASON_SIZE, "%s", reason);
 }
 
-static void on_page(void *fixture, const struct store_session *session, uint64_t from, uint64_t to, uint64_t head,
-                    const struct store_delivery *deliveries, size_t count)
+static void on_page(void *fixture, const struct store_session *session, uint64_t from, uint64_t to,
+                    uint64_t head, const struct store_delivery *deliveries, size_t count)
 {
     struct posted *posted = post(fixture, POSTED_PAGE, session, count);
     posted->from = from;
@@ -73,7 +73,8 @@ static void on_noted(void *fixture, uint64_t handle, enum cs_err err, uint64_t s
     posted->from = seq;
 }
 
-void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window, uint32_t page_size)
+void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
+                          uint32_t page_size)
 {
     const struct store_events events = {fixture, on_live, on_raised, on_ended, on_page};
     fixture->metrics = metrics_open();
@@ -97,7 +98,8 @@ void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, ui
     store_start_by_hand(fixture->store, &events);
 }
 
-void store_fixture_open(struct store_fixture *fixture, uint32_t batch_most, uint32_t window, uint32_t page_size)
+void store_fixture_open(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
+                        uint32_t page_size)
 {
     memset(fixture, 0, sizeof(*fixture));
     snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/coinslot-test-XXXXXX");
@@ -146,10 +148,11 @@ struct posted *store_fixture_take(struct store_fixture *fixture)
     return posted;
 }
 
-struct store_device store_fixture_add_device(struct store_fixture *fixture, struct address *address, const char *minimum,
-                                             int64_t expire_after_ms)
+struct store_device store_fixture_add_device(struct store_fixture *fixture, struct address *address,
+                                             const char *minimum, int64_t expire_after_ms)
 {
-    struct store_device device = {.name = "Meter", .auth = DEVICE_AUTH_TOKEN, .expire_after_ms = expire_after_ms};
+    struct store_device device = {
+        .name = "Meter", .auth = DEVICE_AUTH_TOKEN, .expire_after_ms = expire_after_ms};
     uint8_t credential[STORE_HASH_SIZE] = {1};
     enum cs_err err = store_create_device(fixture->store, &device, credential);
     assert(err == CS_OK);
@@ -169,7 +172,8 @@ struct payment store_fixture_payment(struct store_fixture *fixture, const struct
 {
     struct payment payment = {.source = SOURCE_CALLBACK, .to = *to, .amount = {0, raw}};
     uint64_t number = ++fixture->payments_made;
-    memcpy(payment.hash + 20, &number, sizeof(number)); /* alike in their first eight bytes: the whole hash has to decide */
+    memcpy(payment.hash + 20, &number,
+           sizeof(number)); /* alike in their first eight bytes: the whole hash has to decide */
     payment.from = *to;
     return payment;
 }
@@ -182,14 +186,16 @@ static void on_submitted(void *context, enum cs_err err, enum store_payment_outc
     submitted->outcome = outcome;
 }
 
-void store_fixture_submit(struct store_fixture *fixture, const struct payment *payment, struct submitted *submitted)
+void store_fixture_submit(struct store_fixture *fixture, const struct payment *payment,
+                          struct submitted *submitted)
 {
     memset(submitted, 0, sizeof(*submitted));
     enum cs_err err = store_submit_payment(fixture->store, payment, NULL, 0, on_submitted, submitted);
     assert(err == CS_OK);
 }
 
-enum cs_err store_fixture_begin(struct store_fixture *fixture, const char *device_id, uint64_t handle, uint64_t resume)
+enum cs_err store_fixture_begin(struct store_fixture *fixture, const char *device_id, uint64_t handle,
+                                uint64_t resume)
 {
     struct store_device_key key;
     bool found = store_find_device(fixture->store, device_id, &key);
@@ -197,8 +203,8 @@ enum cs_err store_fixture_begin(struct store_fixture *fixture, const char *devic
     return store_submit_session(fixture->store, key.device, handle, resume, on_begun, fixture);
 }
 
-enum cs_err store_fixture_report(struct store_fixture *fixture, const struct store_session *session, uint64_t seq,
-                                 enum delivery_state state)
+enum cs_err store_fixture_report(struct store_fixture *fixture, const struct store_session *session,
+                                 uint64_t seq, enum delivery_state state)
 {
     struct store_outcome outcome = {.seq = seq, .state = state, .seconds = 600};
     if (state == DELIVERY_REFUSED) {

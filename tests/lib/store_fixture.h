@@ -15,10 +15,10 @@ struct posted {
     struct posted *next;
     enum posted_kind kind;
     struct store_session session;
-    enum cs_err err;         /* begun, noted */
-    struct store_begun begun; /* begun */
-    uint64_t handle;         /* begun, noted */
-    uint64_t from, to, head; /* page; raised: head; noted: from is the seq */
+    enum cs_err err;                /* begun, noted */
+    struct store_begun begun;       /* begun */
+    uint64_t handle;                /* begun, noted */
+    uint64_t from, to, head;        /* page; raised: head; noted: from is the seq */
     char reason[STORE_REASON_SIZE]; /* ended */
     size_t count;
     struct store_delivery deliveries[]; /* live: one; page: count */
@@ -33,8 +33,10 @@ struct store_fixture {
 };
 
 /* batch_most 1 makes each command a transaction of its own. */
-void store_fixture_open(struct store_fixture *fixture, uint32_t batch_most, uint32_t window, uint32_t page_size);
-void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window, uint32_t page_size);
+void store_fixture_open(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
+                        uint32_t page_size);
+void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
+                          uint32_t page_size);
 void store_fixture_close(struct store_fixture *fixture); /* and removes the folder */
 
 /* Steps writer and replayer until both have nothing to do. */
@@ -43,8 +45,8 @@ void store_fixture_settle(struct store_fixture *fixture);
 struct posted *store_fixture_take(struct store_fixture *fixture);
 
 /* A device with one subscription to an address of its own. */
-struct store_device store_fixture_add_device(struct store_fixture *fixture, struct address *address, const char *minimum,
-                                             int64_t expire_after_ms);
+struct store_device store_fixture_add_device(struct store_fixture *fixture, struct address *address,
+                                             const char *minimum, int64_t expire_after_ms);
 /* A payment nobody has made before. */
 struct payment store_fixture_payment(struct store_fixture *fixture, const struct address *to, uint64_t raw);
 
@@ -54,9 +56,11 @@ struct submitted {
     enum cs_err err;
     enum store_payment_outcome outcome;
 };
-void store_fixture_submit(struct store_fixture *fixture, const struct payment *payment, struct submitted *submitted);
-enum cs_err store_fixture_begin(struct store_fixture *fixture, const char *device_id, uint64_t handle, uint64_t resume);
-enum cs_err store_fixture_report(struct store_fixture *fixture, const struct store_session *session, uint64_t seq,
-                                 enum delivery_state state);
+void store_fixture_submit(struct store_fixture *fixture, const struct payment *payment,
+                          struct submitted *submitted);
+enum cs_err store_fixture_begin(struct store_fixture *fixture, const char *device_id, uint64_t handle,
+                                uint64_t resume);
+enum cs_err store_fixture_report(struct store_fixture *fixture, const struct store_session *session,
+                                 uint64_t seq, enum delivery_state state);
 
 #endif

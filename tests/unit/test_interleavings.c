@@ -28,9 +28,9 @@ struct meter {
     struct store_fixture *fixture;
     struct store_device device;
     struct address address;
-    uint64_t persisted;      /* the last seq that it has granted, or skipped by a gap */
-    int granted[SEQS_MOST];  /* how often each was granted */
-    uint64_t handle;         /* of the newest connection; older ones are dead to it */
+    uint64_t persisted;     /* the last seq that it has granted, or skipped by a gap */
+    int granted[SEQS_MOST]; /* how often each was granted */
+    uint64_t handle;        /* of the newest connection; older ones are dead to it */
     bool begun, ended;
     struct store_session session;
     struct outbox outbox;
@@ -69,7 +69,8 @@ static void begin(struct meter *meter)
     meter->handle++;
     meter->begun = meter->ended = false;
     meter->acks_owed = 0;
-    assert_int_equal(store_fixture_begin(meter->fixture, meter->device.id, meter->handle, meter->persisted), CS_OK);
+    assert_int_equal(store_fixture_begin(meter->fixture, meter->device.id, meter->handle, meter->persisted),
+                     CS_OK);
 }
 
 /* The push loop takes one post from its mailbox. */
@@ -99,7 +100,8 @@ static void mailbox_step(struct meter *meter)
             assert_int_equal(posted->count, posted->to + 1 - posted->from);
             for (size_t i = 0; i < posted->count; i++) {
                 assert_int_equal(posted->deliveries[i].seq, posted->from + i);
-                assert_int_equal(posted->deliveries[i].state, DELIVERY_SENT); /* committed before it reaches a socket */
+                assert_int_equal(posted->deliveries[i].state,
+                                 DELIVERY_SENT); /* committed before it reaches a socket */
                 offer(meter, &posted->deliveries[i]);
             }
             outbox_page_done(&meter->outbox, posted->head);
