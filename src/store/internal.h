@@ -122,6 +122,8 @@ void writer_begin(struct store *store);
 enum cs_err writer_commit(struct store *store);
 /* Runs a statement of the batch. A full disk fails the batch; any other error ends the process. */
 enum cs_err writer_run(struct store *store, sqlite3_stmt *statement);
+/* One step of a read inside the batch: true when a row is there, for the caller to reset. Errors as in writer_run. */
+bool writer_find(struct store *store, sqlite3_stmt *find, enum cs_err *err);
 /* The cursor is about to move: remembers what it was, for a batch that fails, and writes it at the end of one that does not. */
 void writer_touch(struct store *store, struct device *device);
 
@@ -201,10 +203,10 @@ void batch_sql_close(struct store *store);
 /* Rows written in this batch, for stored_hour and the recent table (writer.c). */
 void writer_note_payment(struct store *store, int64_t payment);
 void writer_note_delivery(struct store *store, int64_t device, uint64_t seq, int64_t delivery);
-/* The rowid of a delivery; 0 when there is none. */
+/* The rowid of a delivery; 0 when there is none. Search only what is not in memory: the rows without an index yet are scanned. */
 int64_t writer_recent_delivery(struct store *store, int64_t device,
                                uint64_t seq); /* from memory; may be stale after a failed batch */
-int64_t search_find_delivery(struct store *store, int64_t device, uint64_t seq);
+enum cs_err search_find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num);
 /* One sorted batch into the search tables, when it is time; true when rows were moved. */
 bool search_fill(struct store *store);
 /* Deliveries that have waited longer than their operator allows. */

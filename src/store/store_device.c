@@ -288,8 +288,9 @@ static enum cs_err take_address(struct store *store, const struct address *addre
         return err;
     }
     sql_bind(find, "tb", chain, address->bytes, (size_t)address->length);
-    if (!sql_step(find, &err)) {
-        log_die(LOG_MODULE, "an address that was just written cannot be read: %s", sqlite3_errmsg(store->db));
+    if (!writer_find(store, find, &err)) {
+        assert(err != CS_OK); /* it was just written */
+        return err;
     }
     *num = sqlite3_column_int64(find, 0);
     sqlite3_reset(find);
@@ -364,7 +365,7 @@ static enum cs_err unsubscribe_apply(struct store *store, struct command *base)
     sqlite3_stmt *find = store->device_sql[FIND_SUBSCRIPTION];
     enum cs_err err;
     sql_bind(find, "ti", unsubscribe->id, device->num);
-    if (!sql_step(find, &err)) {
+    if (!writer_find(store, find, &err)) {
         return err != CS_OK ? err : CS_ENOTFOUND;
     }
     unsubscribe->num = sqlite3_column_int64(find, 0);

@@ -71,12 +71,9 @@ static enum cs_err is_known(struct store *store, const struct payment *payment, 
     sql_bind(find, "bbit", payment->hash, (size_t)8, payment->hash, sizeof(payment->hash),
              (int64_t)payment->output, chain_text((enum chain)payment->to.chain));
     enum cs_err err;
-    *known = sql_step(find, &err);
+    *known = writer_find(store, find, &err);
     if (*known) {
         sqlite3_reset(find);
-    }
-    if (err != CS_OK) {
-        log_die(LOG_MODULE, "cannot read %s: %s", store->path, sqlite3_errmsg(store->db));
     }
     return err;
 }

@@ -58,27 +58,27 @@ void search_sql_close(struct store *store)
     sql_finalize(store->search_sql, SEARCH_SQL_COUNT);
 }
 
-static int64_t first_column(sqlite3_stmt *find)
+static enum cs_err first_column(struct store *store, sqlite3_stmt *find, int64_t *num)
 {
     enum cs_err err;
-    int64_t num = 0;
-    if (sql_step(find, &err)) {
-        num = sqlite3_column_int64(find, 0);
+    *num = 0;
+    if (writer_find(store, find, &err)) {
+        *num = sqlite3_column_int64(find, 0);
         sqlite3_reset(find);
     }
-    return num;
+    return err;
 }
 
-int64_t search_find_delivery(struct store *store, int64_t device, uint64_t seq)
+enum cs_err search_find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num)
 {
     sqlite3_stmt *indexed = store->search_sql[FIND_INDEXED], *tail = store->search_sql[FIND_TAIL];
     sql_bind(indexed, "ii", device, (int64_t)seq);
-    int64_t num = first_column(indexed);
-    if (num == 0) {
+    enum cs_err err = first_column(store, indexed, num);
+    if (err == CS_OK && *num == 0) {
         sql_bind(tail, "iii", store->delivery_indexed, device, (int64_t)seq);
-        num = first_column(tail);
+        err = first_column(store, tail, num);
     }
-    return num;
+    return err;
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -11,7 +11,7 @@
 /* delivery_due's condition has to stand in a query as it stands in the index, or the index is not used. */
 #define DUE "state IN ('stored', 'sent', 'expired')"
 
-enum { MARK_SENT, MARK_ACKED, READ_DELIVERY, FIND_DUE, SET_OUTCOME, EXPIRE, SESSION_SQL_COUNT };
+enum { MARK_SENT, MARK_ACKED, READ_DELIVERY, SET_OUTCOME, EXPIRE, SESSION_SQL_COUNT };
 static const char *const SESSION_SQL[] = {
     [MARK_SENT] = "UPDATE delivery INDEXED BY delivery_due SET state = 'sent', sent_at = coalesce(sent_at, "
                   "?), attempts = attempts + 1 "
@@ -19,7 +19,6 @@ static const char *const SESSION_SQL[] = {
     [MARK_ACKED] = "UPDATE delivery INDEXED BY delivery_due SET state = 'acked', acked_at = ? "
                    "WHERE device = ? AND seq BETWEEN ? AND ? AND " DUE " AND state = 'sent'",
     [READ_DELIVERY] = "SELECT state FROM delivery WHERE num = ? AND device = ? AND seq = ?",
-    [FIND_DUE] = "SELECT num FROM delivery INDEXED BY delivery_due WHERE device = ? AND seq = ? AND " DUE,
     [SET_OUTCOME] = "UPDATE delivery SET state = ?, acked_at = coalesce(acked_at, ?), final_at = ?, seconds "
                     "= ?, reason = ? "
                     "WHERE num = ?",
@@ -288,28 +287,34 @@ struct outcome_command {
     bool live;
 };
 
-/* The row of a delivery and its state; false when there is none. */
-static bool find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num,
-                          enum delivery_state *state)
+/* CS_ENOTFOUND: the row `num` is not that delivery. */
+static enum cs_err read_delivery(struct store *store, int64_t num, int64_t device, uint64_t seq,
+                                 enum delivery_state *state)
 {
-    const int64_t candidates[] = {writer_recent_delivery(store, device, seq),
-                                  search_find_delivery(store, device, seq)};
-    for (size_t i = 0; i < 2; i++) {
-        sqlite3_stmt *read = store->session_sql[READ_DELIVERY];
-        enum cs_err err;
-        if (candidates[i] == 0) {
-            continue;
-        }
-        sql_bind(read, "iii", candidates[i], device, (int64_t)seq);
-        if (sql_step(read, &err)) {
-            bool known = delivery_state_parse((const char *)sqlite3_column_text(read, 0), state);
-            assert(known);
-            *num = candidates[i];
-            sqlite3_reset(read);
-            return true;
-        }
+    sqlite3_stmt *read = store->session_sql[READ_DELIVERY];
+    enum cs_err err;
+    sql_bind(read, "iii", num, device, (int64_t)seq);
+    if (!writer_find(store, read, &err)) {
+        return err != CS_OK ? err : CS_ENOTFOUND;
     }
-    return false;
+    bool known = delivery_state_parse((const char *)sqlite3_column_text(read, 0), state);
+    assert(known);
+    sqlite3_reset(read);
+    return CS_OK;
+}
+
+/* The row of a delivery and its state. */
+static enum cs_err find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num,
+                                 enum delivery_state *state)
+{
+    *num = writer_recent_delivery(store, device, seq);
+    enum cs_err err = *num == 0 ? CS_ENOTFOUND : read_delivery(store, *num, device, seq, state);
+    if (err == CS_ENOTFOUND) {
+        err = search_find_delivery(store, device, seq, num);
+        err = err == CS_OK && *num == 0 ? CS_ENOTFOUND : err;
+        err = err != CS_OK ? err : read_delivery(store, *num, device, seq, state);
+    }
+    return err;
 }
 
 static enum cs_err outcome_apply(struct store *store, struct command *base)
@@ -321,13 +326,13 @@ static enum cs_err outcome_apply(struct store *store, struct command *base)
     if (!command->live) {
         return CS_OK;
     }
-    int64_t num;
-    enum delivery_state state;
-    if (outcome->seq == 0 || outcome->seq > device->cursor.sent ||
-        !find_delivery(store, device->num, outcome->seq, &num, &state)) {
+    if (outcome->seq == 0 || outcome->seq > device->cursor.sent) {
         return CS_ENOTFOUND;
     }
-    enum cs_err err = ack_up_to(store, device, outcome->seq);
+    int64_t num;
+    enum delivery_state state;
+    enum cs_err err = find_delivery(store, device->num, outcome->seq, &num, &state);
+    err = err != CS_OK ? err : ack_up_to(store, device, outcome->seq);
     if (err != CS_OK || state == outcome->state) {
         return err;
     }

@@ -91,7 +91,7 @@ static enum cs_err revoke_apply(struct store *store, struct command *base)
     sqlite3_stmt *find = store->token_sql[FIND_TOKEN];
     enum cs_err err;
     sql_bind(find, "t", revoke->id);
-    if (!sql_step(find, &err)) {
+    if (!writer_find(store, find, &err)) {
         return err != CS_OK ? err : CS_ENOTFOUND;
     }
     sqlite3_reset(find);

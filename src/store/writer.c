@@ -79,20 +79,37 @@ enum cs_err writer_submit_and_wait(struct store *store, struct waiting_command *
 
 /* ---- inside a batch -------------------------------------------------------------------------------------------- */
 
+/* A full disk fails the batch, a read that has to spill pages too; SQLite may have rolled everything back. */
+static enum cs_err judge(struct store *store, enum cs_err err)
+{
+    if (err == CS_EFULL) {
+        store->batch.failed = true;
+    } else if (err != CS_OK) {
+        log_die(LOG_MODULE, "the batch fails on %s: %s; start again, nothing committed is lost", store->path,
+                sqlite3_errmsg(store->db));
+    }
+    return err;
+}
+
 enum cs_err writer_run(struct store *store, sqlite3_stmt *statement)
 {
     if (store->batch.failed) {
         sqlite3_reset(statement);
         return CS_EFULL;
     }
-    enum cs_err err = sql_run(statement);
-    if (err == CS_EFULL) {
-        store->batch.failed = true;
-    } else if (err != CS_OK) {
-        log_die(LOG_MODULE, "cannot write to %s: %s; start again, nothing committed is lost", store->path,
-                sqlite3_errmsg(store->db));
+    return judge(store, sql_run(statement));
+}
+
+bool writer_find(struct store *store, sqlite3_stmt *find, enum cs_err *err)
+{
+    if (store->batch.failed) {
+        sqlite3_reset(find);
+        *err = CS_EFULL;
+        return false;
     }
-    return err;
+    bool found = sql_step(find, err);
+    *err = judge(store, *err);
+    return found;
 }
 
 void writer_touch(struct store *store, struct device *device)
