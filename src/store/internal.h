@@ -145,6 +145,7 @@ struct batch {
     bool failed;
     struct device *dirty;
     int64_t first_payment, last_payment, first_delivery, last_delivery; /* 0: none */
+    uint64_t acks, outcomes, contradictions, below_minimum, expired;    /* counted once they are committed */
 };
 
 struct store {
@@ -173,7 +174,6 @@ struct store {
     struct reader_pool *readers;
     struct checkpointer *checkpointer;
     pthread_t writer, replayer;
-    bool started;
 
     _Atomic bool running;   /* until store_stop: the threads go on */
     _Atomic bool disk_low;  /* statvfs says so */

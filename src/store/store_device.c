@@ -231,7 +231,7 @@ static enum cs_err retire_apply(struct store *store, struct command *base)
     err = err != CS_OK ? err : writer_run(store, store->device_sql[END_SUBSCRIPTIONS]);
     err = err != CS_OK ? err : writer_run(store, store->device_sql[EXPIRE_STORED]);
     if (err == CS_OK) {
-        metrics_add(store->expired, (uint64_t)sqlite3_changes(store->db));
+        store->batch.expired += (uint64_t)sqlite3_changes(store->db);
         retire->device = device;
     }
     return err;

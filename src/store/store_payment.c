@@ -152,7 +152,7 @@ static enum cs_err payment_apply(struct store *store, struct command *base)
         if (amount_compare(payment->amount, subscriber->minimum) >= 0) {
             err = deliver_to(store, command, num, subscriber->device);
         } else {
-            metrics_add(store->below_minimum, 1);
+            store->batch.below_minimum++;
         }
     }
     return err;

@@ -59,7 +59,7 @@ static enum cs_err ack_up_to(struct store *store, struct device *device, uint64_
     sqlite3_stmt *mark = store->session_sql[MARK_ACKED];
     sql_bind(mark, "iiii", store->batch.now_ms, device->num, (int64_t)before + 1, (int64_t)seq);
     err = writer_run(store, mark);
-    metrics_add(store->acks, (uint64_t)sqlite3_changes(store->db));
+    store->batch.acks += err == CS_OK ? (uint64_t)sqlite3_changes(store->db) : 0;
     return err;
 }
 
@@ -340,7 +340,7 @@ static enum cs_err outcome_apply(struct store *store, struct command *base)
         log_warn("device %s reports %s for seq %llu, which is %s already: the first report stands",
                  device->id, delivery_state_text(outcome->state), (unsigned long long)outcome->seq,
                  delivery_state_text(state));
-        metrics_add(store->contradictions, 1);
+        store->batch.contradictions++;
         return CS_OK;
     }
     int64_t now_ms = store->batch.now_ms;
@@ -351,7 +351,7 @@ static enum cs_err outcome_apply(struct store *store, struct command *base)
     if (!actuated) {
         sqlite3_bind_null(set, 4);
     }
-    metrics_add(store->outcomes, 1);
+    store->batch.outcomes++;
     return writer_run(store, set);
 }
 
@@ -397,10 +397,6 @@ void session_expire(struct store *store)
         if (writer_run(store, expire) != CS_OK) {
             return;
         }
-        int count = sqlite3_changes(store->db);
-        if (count > 0) {
-            metrics_add(store->expired, (uint64_t)count);
-            log_info("%d deliveries of device %s have expired while it was away", count, device->id);
-        }
+        store->batch.expired += (uint64_t)sqlite3_changes(store->db);
     }
 }

@@ -198,6 +198,17 @@ static void settle_cursors(struct store *store, bool failed)
     store->batch.dirty = NULL;
 }
 
+static void count_committed(struct store *store)
+{
+    const struct batch *batch = &store->batch;
+    metrics_add(store->acks, batch->acks);
+    metrics_add(store->outcomes, batch->outcomes);
+    metrics_add(store->contradictions, batch->contradictions);
+    metrics_add(store->below_minimum, batch->below_minimum);
+    metrics_add(store->expired, batch->expired);
+    metrics_add(store->batches, 1);
+}
+
 enum cs_err writer_commit(struct store *store)
 {
     write_cursors(store);
@@ -227,7 +238,7 @@ enum cs_err writer_commit(struct store *store)
     if (store->batch.last_delivery != 0) {
         store->last_delivery = store->batch.last_delivery;
     }
-    metrics_add(store->batches, 1);
+    count_committed(store);
     return CS_OK;
 }
 
@@ -267,16 +278,26 @@ static void run_batch(struct store *store, struct inbox_node *first)
     }
 }
 
+static void expire_in_time(struct store *store)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    if (store->directory.expiring == 0 || now_ns - store->last_expiry_ns <= EXPIRY_EVERY_NS ||
+        atomic_load_explicit(&store->disk_full, memory_order_relaxed)) {
+        return;
+    }
+    store->last_expiry_ns = now_ns;
+    writer_begin(store);
+    session_expire(store);
+    if (writer_commit(store) == CS_OK && store->batch.expired > 0) {
+        log_info("%llu deliveries have expired while their devices were away",
+                 (unsigned long long)store->batch.expired);
+    }
+}
+
 /* What is done between batches: it must never make a waiting payment wait long. */
 static void chores(struct store *store)
 {
-    uint64_t now_ns = clock_monotonic_ns();
-    if (store->directory.expiring > 0 && now_ns - store->last_expiry_ns > EXPIRY_EVERY_NS) {
-        store->last_expiry_ns = now_ns;
-        writer_begin(store);
-        session_expire(store);
-        (void)writer_commit(store);
-    }
+    expire_in_time(store);
     (void)search_fill(store);
     checkpoint_by_writer(store);
 }
