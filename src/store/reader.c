@@ -21,8 +21,10 @@
 #define DELIVERY_JOINS                                                                                       \
     " JOIN device v ON v.num = d.device JOIN payment p ON p.num = d.payment JOIN address a ON a.num = "      \
     "p.address "
-/* ?1 before, ?2 and ?3 stored_at from and to, ?4 state or NULL, ?5 limit; ?6 and ?7 differ. */
-#define DELIVERY_REST "d.stored_at >= ?2 AND d.stored_at < ?3 AND (?4 IS NULL OR d.state = ?4) "
+/* ?1 before, ?2 and ?3 stored_at from and to, ?4 state or NULL, ?5 limit; ?6 and ?7 differ, ?8 device or NULL. */
+#define DELIVERY_REST                                                                                        \
+    "d.stored_at >= ?2 AND d.stored_at < ?3 AND (?4 IS NULL OR d.state = ?4) AND (?8 IS NULL OR d.device = " \
+    "?8) "
 #define PAYMENT_SELECT                                                                                       \
     "SELECT p.num, p.stored_at, p.reversed_at, (SELECT count(*) FROM delivery_by_payment b WHERE b.payment " \
     "= p.num) + "                                                                                            \
@@ -92,9 +94,10 @@ static const char *const READER_SQL[] = {
     [PAYMENTS] = PAYMENT_SELECT
     "WHERE p.num < ?1 AND p.num BETWEEN ?4 AND ?7 AND p.stored_at >= ?2 AND p.stored_at < ?3 "
     "ORDER BY p.num DESC LIMIT ?5",
-    [PAYMENTS_BY_HASH] = PAYMENT_SELECT
-    "WHERE substr(p.hash, 1, 8) = substr(?4, 1, 8) AND p.hash = ?4 AND p.num < ?1 "
-    "AND p.stored_at >= ?2 AND p.stored_at < ?3 AND ?7 IS NULL ORDER BY p.num DESC LIMIT ?5",
+    [PAYMENTS_BY_HASH] =
+        PAYMENT_SELECT "WHERE substr(p.hash, 1, 8) = substr(?4, 1, 8) AND p.hash = ?4 AND p.num < ?1 "
+                       "AND p.stored_at >= ?2 AND p.stored_at < ?3 AND (?7 IS NULL OR p.address = ?7) ORDER "
+                       "BY p.num DESC LIMIT ?5",
     [PAYMENTS_BY_ADDRESS_TAIL] =
         PAYMENT_SELECT "WHERE p.num > ?7 AND p.address = ?4 AND p.num < ?1 AND p.stored_at >= ?2 "
                        "AND p.stored_at < ?3 ORDER BY p.num DESC LIMIT ?5",
@@ -264,10 +267,12 @@ static enum cs_err find_num(sqlite3_stmt *find, int64_t *num)
 
 /* ---- deliveries -------------------------------------------------------------------------------------------------- */
 
+/* One row more than was asked for is read: it tells whether there is a next page. */
 struct delivery_page {
     struct reader_delivery *rows;
-    size_t count, limit;
-    int64_t last_num;
+    size_t count, limit; /* limit: with the one more */
+    int64_t last_num;    /* of the last row that is shown */
+    int64_t device;      /* 0, or the only one that is wanted */
 };
 
 static enum cs_err read_deliveries(sqlite3_stmt *query, struct delivery_page *page)
@@ -275,7 +280,7 @@ static enum cs_err read_deliveries(sqlite3_stmt *query, struct delivery_page *pa
     enum cs_err err;
     while (sql_step(query, &err)) {
         struct reader_delivery *row = &page->rows[page->count++];
-        page->last_num = sqlite3_column_int64(query, 0);
+        page->last_num = page->count < page->limit ? sqlite3_column_int64(query, 0) : page->last_num;
         sql_copy_text(query, 1, row->device, sizeof(row->device));
         row->delivery.seq = (uint64_t)sqlite3_column_int64(query, 2);
         (void)delivery_state_parse((const char *)sqlite3_column_text(query, 3), &row->delivery.state);
@@ -294,9 +299,9 @@ static enum cs_err read_deliveries(sqlite3_stmt *query, struct delivery_page *pa
 static void bind_deliveries(sqlite3_stmt *query, const struct reader_delivery_filter *filter,
                             const struct delivery_page *page, int64_t before, int64_t sixth, int64_t seventh)
 {
-    sql_bind(query, "iiitiii", before, filter->from_ms, filter->to_ms == 0 ? INT64_MAX : filter->to_ms,
+    sql_bind(query, "iiitiiio", before, filter->from_ms, filter->to_ms == 0 ? INT64_MAX : filter->to_ms,
              filter->by_state ? delivery_state_text(filter->state) : NULL,
-             (int64_t)(page->limit - page->count), sixth, seventh);
+             (int64_t)(page->limit - page->count), sixth, seventh, page->device);
 }
 
 static enum cs_err page_all(struct reader *reader, const struct reader_delivery_filter *filter,
@@ -347,29 +352,17 @@ static enum cs_err page_by_hash(struct reader *reader, const struct reader_deliv
                : page_two(reader, filter, before, DELIVERIES_OF_PAYMENT_TAIL, payment, page);
 }
 
-/* A filter by hash and by device: few rows, sifted here. */
-static void keep_device(struct delivery_page *page, const char *device)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < page->count; i++) {
-        if (strcmp(page->rows[i].device, device) == 0) {
-            page->rows[kept++] = page->rows[i];
-        }
-    }
-    page->count = kept;
-}
-
 static enum cs_err page_deliveries(struct reader *reader, const struct reader_delivery_filter *filter,
                                    struct delivery_page *page, char next[READER_CURSOR_SIZE])
 {
     bool by_seq = filter->device != NULL && filter->hash == NULL;
     char order = by_seq ? 's' : 'd';
-    int64_t before, device = 0;
+    int64_t before;
     enum cs_err err = read_cursor(filter->cursor, order, &before);
     if (err == CS_OK && filter->device != NULL) {
         sql_bind(reader->sql[FIND_DEVICE], "t", filter->device);
-        err = find_num(reader->sql[FIND_DEVICE], &device);
-        err = err == CS_OK && device == 0 ? CS_ENOTFOUND : err;
+        err = find_num(reader->sql[FIND_DEVICE], &page->device);
+        err = err == CS_OK && page->device == 0 ? CS_ENOTFOUND : err;
     }
     if (err != CS_OK) {
         return err;
@@ -377,16 +370,14 @@ static enum cs_err page_deliveries(struct reader *reader, const struct reader_de
     if (filter->hash != NULL) {
         err = page_by_hash(reader, filter, before, page);
     } else if (by_seq) {
-        err = page_two(reader, filter, before, DELIVERIES_OF_DEVICE_TAIL, device, page);
+        err = page_two(reader, filter, before, DELIVERIES_OF_DEVICE_TAIL, page->device, page);
     } else {
         err = page_all(reader, filter, before, page);
     }
     if (err == CS_OK && page->count == page->limit) {
+        page->count--;
         write_cursor(next, order,
                      by_seq ? (int64_t)page->rows[page->count - 1].delivery.seq : page->last_num);
-    }
-    if (err == CS_OK && filter->hash != NULL && filter->device != NULL) {
-        keep_device(page, filter->device);
     }
     return err;
 }
@@ -396,7 +387,8 @@ enum cs_err reader_page_deliveries(struct store *store, const struct reader_deli
                                    char next[READER_CURSOR_SIZE])
 {
     assert(filter->limit >= 1 && filter->limit <= READER_PAGE_MOST);
-    struct delivery_page page = {.rows = cs_alloc(filter->limit * sizeof(**rows)), .limit = filter->limit};
+    struct delivery_page page = {.limit = filter->limit + (size_t)1};
+    page.rows = cs_alloc(page.limit * sizeof(**rows));
     struct reader *reader;
     next[0] = '\0';
     enum cs_err err = take(store, &reader);
@@ -415,7 +407,7 @@ enum cs_err reader_page_deliveries(struct store *store, const struct reader_deli
 
 /* ---- payments ---------------------------------------------------------------------------------------------------- */
 
-struct payment_page {
+struct payment_page { /* as struct delivery_page */
     struct reader_payment *rows;
     size_t count, limit;
     int64_t last_num;
@@ -426,7 +418,7 @@ static enum cs_err read_payments(sqlite3_stmt *query, struct payment_page *page)
     enum cs_err err;
     while (sql_step(query, &err)) {
         struct reader_payment *row = &page->rows[page->count++];
-        page->last_num = sqlite3_column_int64(query, 0);
+        page->last_num = page->count < page->limit ? sqlite3_column_int64(query, 0) : page->last_num;
         row->stored_at_ms = sqlite3_column_int64(query, 1);
         row->reversed_at_ms = sqlite3_column_int64(query, 2);
         row->deliveries = (uint32_t)sqlite3_column_int64(query, 3);
@@ -435,20 +427,37 @@ static enum cs_err read_payments(sqlite3_stmt *query, struct payment_page *page)
     return err;
 }
 
-static enum cs_err page_by_address(struct reader *reader, const struct reader_payment_filter *filter,
-                                   int64_t before, int64_t to_ms, const struct progress *progress,
+/* What a page of payments is asked for, with the numbers looked up. */
+struct payment_query {
+    const struct reader_payment_filter *filter;
+    int64_t before, to_ms;
+    int64_t address; /* 0: whatever it is */
+    struct progress progress;
+};
+
+static enum cs_err page_by_address(struct reader *reader, const struct payment_query *asked,
                                    struct payment_page *page)
 {
-    int64_t address;
-    sql_bind(reader->sql[FIND_ADDRESS], "tb", chain_text((enum chain)filter->address->chain),
-             filter->address->bytes, (size_t)filter->address->length);
-    enum cs_err err = find_num(reader->sql[FIND_ADDRESS], &address);
+    enum cs_err err = CS_OK;
     const int queries[] = {PAYMENTS_BY_ADDRESS_TAIL, PAYMENTS_BY_ADDRESS};
-    for (size_t i = 0; i < 2 && err == CS_OK && address != 0 && page->count < page->limit; i++) {
+    for (size_t i = 0; i < 2 && err == CS_OK && page->count < page->limit; i++) {
         sqlite3_stmt *query = reader->sql[queries[i]];
-        sql_bind(query, "iiiiiii", before, filter->from_ms, to_ms, address,
-                 (int64_t)(page->limit - page->count), progress->delivery, progress->payment);
+        sql_bind(query, "iiiiiii", asked->before, asked->filter->from_ms, asked->to_ms, asked->address,
+                 (int64_t)(page->limit - page->count), asked->progress.delivery, asked->progress.payment);
         err = read_payments(query, page);
+    }
+    return err;
+}
+
+static enum cs_err page_by_time(struct reader *reader, const struct payment_query *asked,
+                                struct payment_page *page)
+{
+    struct range range;
+    enum cs_err err = find_range(reader, asked->filter->from_ms, asked->filter->to_ms, &range);
+    if (err == CS_OK) {
+        sql_bind(reader->sql[PAYMENTS], "iiiiiii", asked->before, asked->filter->from_ms, asked->to_ms,
+                 range.first_payment, (int64_t)page->limit, asked->progress.delivery, range.last_payment);
+        err = read_payments(reader->sql[PAYMENTS], page);
     }
     return err;
 }
@@ -456,52 +465,43 @@ static enum cs_err page_by_address(struct reader *reader, const struct reader_pa
 static enum cs_err page_payments(struct reader *reader, const struct reader_payment_filter *filter,
                                  struct payment_page *page, char next[READER_CURSOR_SIZE])
 {
-    int64_t before, to_ms = filter->to_ms == 0 ? INT64_MAX : filter->to_ms;
-    struct progress progress;
-    enum cs_err err = read_cursor(filter->cursor, 'p', &before);
-    err = err != CS_OK ? err : read_progress(reader, &progress);
+    struct payment_query asked = {.filter = filter, .to_ms = filter->to_ms == 0 ? INT64_MAX : filter->to_ms};
+    enum cs_err err = read_cursor(filter->cursor, 'p', &asked.before);
+    err = err != CS_OK ? err : read_progress(reader, &asked.progress);
+    if (err == CS_OK && filter->address != NULL) {
+        sql_bind(reader->sql[FIND_ADDRESS], "tb", chain_text((enum chain)filter->address->chain),
+                 filter->address->bytes, (size_t)filter->address->length);
+        err = find_num(reader->sql[FIND_ADDRESS], &asked.address);
+        if (err == CS_OK && asked.address == 0) {
+            return CS_OK; /* nobody ever subscribed to it, so nothing was stored */
+        }
+    }
     if (err != CS_OK) {
         return err;
     }
     if (filter->hash != NULL) {
         sqlite3_stmt *query = reader->sql[PAYMENTS_BY_HASH];
-        sql_bind(query, "iiibiio", before, filter->from_ms, to_ms, filter->hash, (size_t)PAYMENT_HASH_SIZE,
-                 (int64_t)page->limit, progress.delivery, (int64_t)0);
+        sql_bind(query, "iiibiio", asked.before, filter->from_ms, asked.to_ms, filter->hash,
+                 (size_t)PAYMENT_HASH_SIZE, (int64_t)page->limit, asked.progress.delivery, asked.address);
         err = read_payments(query, page);
     } else if (filter->address != NULL) {
-        err = page_by_address(reader, filter, before, to_ms, &progress, page);
+        err = page_by_address(reader, &asked, page);
     } else {
-        struct range range;
-        err = find_range(reader, filter->from_ms, filter->to_ms, &range);
-        if (err == CS_OK) {
-            sql_bind(reader->sql[PAYMENTS], "iiiiiii", before, filter->from_ms, to_ms, range.first_payment,
-                     (int64_t)page->limit, progress.delivery, range.last_payment);
-            err = read_payments(reader->sql[PAYMENTS], page);
-        }
+        err = page_by_time(reader, &asked, page);
     }
     if (err == CS_OK && page->count == page->limit) {
+        page->count--;
         write_cursor(next, 'p', page->last_num);
     }
     return err;
-}
-
-/* A hash and an address together: whoever asks wants to know whether the one paid the other. */
-static void keep_address(struct payment_page *page, const struct address *address)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < page->count; i++) {
-        if (address_equal(&page->rows[i].payment.to, address)) {
-            page->rows[kept++] = page->rows[i];
-        }
-    }
-    page->count = kept;
 }
 
 enum cs_err reader_page_payments(struct store *store, const struct reader_payment_filter *filter,
                                  struct reader_payment **rows, size_t *count, char next[READER_CURSOR_SIZE])
 {
     assert(filter->limit >= 1 && filter->limit <= READER_PAGE_MOST);
-    struct payment_page page = {.rows = cs_alloc(filter->limit * sizeof(**rows)), .limit = filter->limit};
+    struct payment_page page = {.limit = filter->limit + (size_t)1};
+    page.rows = cs_alloc(page.limit * sizeof(**rows));
     struct reader *reader;
     next[0] = '\0';
     enum cs_err err = take(store, &reader);
@@ -512,9 +512,6 @@ enum cs_err reader_page_payments(struct store *store, const struct reader_paymen
     if (err != CS_OK) {
         free(page.rows);
         return err;
-    }
-    if (filter->hash != NULL && filter->address != NULL) {
-        keep_address(&page, filter->address);
     }
     *rows = page.rows;
     *count = page.count;
@@ -558,16 +555,16 @@ enum cs_err reader_page_devices(struct store *store, const struct reader_device_
     if (err != CS_OK) {
         return err;
     }
-    struct store_device *devices = cs_alloc(filter->limit * sizeof(*devices));
+    struct store_device *devices = cs_alloc((filter->limit + (size_t)1) * sizeof(*devices));
     size_t found = 0;
     struct reader *reader;
     err = take(store, &reader);
     if (err == CS_OK) {
         sqlite3_stmt *query = reader->sql[DEVICES];
         sql_bind(query, "iti", before, filter->by_state ? device_state_text(filter->state) : NULL,
-                 (int64_t)filter->limit);
+                 (int64_t)filter->limit + 1);
         while (sql_step(query, &err)) {
-            last = sqlite3_column_int64(query, 0);
+            last = found < filter->limit ? sqlite3_column_int64(query, 0) : last;
             read_device(store, query, &devices[found++]);
         }
     }
@@ -576,7 +573,8 @@ enum cs_err reader_page_devices(struct store *store, const struct reader_device_
         free(devices);
         return err;
     }
-    if (found == filter->limit) {
+    if (found > filter->limit) {
+        found = filter->limit;
         write_cursor(next, 'v', last);
     }
     *rows = devices;
