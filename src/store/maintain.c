@@ -59,18 +59,19 @@ static enum cs_err sync_with_folder(const char *file)
     return err;
 }
 
-static enum cs_err copy_key(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
+/* On an error nothing of ours is left behind, and what was there before is. */
+static enum cs_err copy_key(const char *dir, const char *to, char error[STORE_ERROR_SIZE])
 {
     char *from = file_path(dir, "relay.key");
-    size_t size = strlen(file) + sizeof(".key");
-    char *to = cs_alloc(size);
-    snprintf(to, size, "%s.key", file);
     uint8_t key[32];
     int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
     bool copied = in >= 0 && read(in, key, sizeof(key)) == (ssize_t)sizeof(key);
     if (copied) {
         out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         copied = out >= 0 && write(out, key, sizeof(key)) == (ssize_t)sizeof(key);
+    }
+    if (copied && sync_with_folder(to) != CS_OK) {
+        copied = false;
     }
     if (!copied) {
         snprintf(error, STORE_ERROR_SIZE, "cannot copy %s to %s: %s", from, to, strerror(errno));
@@ -80,12 +81,10 @@ static enum cs_err copy_key(const char *dir, const char *file, char error[STORE_
     }
     if (out >= 0) {
         close(out);
+        if (!copied) {
+            unlink(to);
+        }
     }
-    if (copied && sync_with_folder(to) != CS_OK) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot sync %s: %s", to, strerror(errno));
-        copied = false;
-    }
-    free(to);
     free(from);
     return copied ? CS_OK : CS_EIO;
 }
@@ -97,13 +96,34 @@ static enum cs_err copy_pages(sqlite3 *from, sqlite3 *to)
     if (backup == NULL) {
         return CS_EIO;
     }
-    (void)sqlite3_backup_step(backup, -1);
-    return sql_error(sqlite3_backup_finish(backup));
+    /* A lock in the way is told by the step alone, not by the finish. */
+    int code = sqlite3_backup_step(backup, -1);
+    enum cs_err err = sql_error(sqlite3_backup_finish(backup));
+    return err != CS_OK ? err : code == SQLITE_DONE ? CS_OK : CS_EBUSY;
+}
+
+/* `file` is there, and empty. */
+static enum cs_err copy_store(sqlite3 *from, const char *file, char error[STORE_ERROR_SIZE])
+{
+    sqlite3 *to = sql_open(file, SQL_READ_WRITE);
+    enum cs_err err = to == NULL ? CS_EIO : copy_pages(from, to);
+    /* An empty epoch: whoever opens the copy as a store makes a new one, so that devices notice the
+     * roll-back. */
+    err = err != CS_OK ? err : sql_exec(to, "PRAGMA journal_mode = DELETE");
+    err = err != CS_OK ? err : sql_exec(to, "UPDATE meta SET value = '' WHERE name = 'epoch'");
+    if (err == CS_EBUSY) {
+        snprintf(error, STORE_ERROR_SIZE, "the store is locked by another program; try again");
+    } else if (err != CS_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "cannot write %s: %s", file,
+                 to != NULL ? sqlite3_errmsg(to) : "see the log");
+    }
+    sqlite3_close(to);
+    return err;
 }
 
 enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
 {
-    sqlite3 *from, *to = NULL;
+    sqlite3 *from;
     enum cs_err err = open_existing(dir, SQL_READ_ONLY, &from, error);
     if (err != CS_OK) {
         return err;
@@ -116,25 +136,27 @@ enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_
         return CS_ECONFLICT;
     }
     close(fd);
-    to = sql_open(file, SQL_READ_WRITE);
-    err = to == NULL ? CS_EIO : copy_pages(from, to);
-    /* An empty epoch: whoever opens the copy as a store makes a new one, so that devices notice the roll-back. */
-    err = err != CS_OK ? err : sql_exec(to, "PRAGMA journal_mode = DELETE");
-    err = err != CS_OK ? err : sql_exec(to, "UPDATE meta SET value = '' WHERE name = 'epoch'");
-    if (err != CS_OK) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot write %s: %s", file,
-                 to != NULL ? sqlite3_errmsg(to) : "see the log");
-    }
-    sqlite3_close(to);
+    size_t size = strlen(file) + sizeof(".key");
+    char *key = cs_alloc(size);
+    snprintf(key, size, "%s.key", file);
+    bool has_key = false;
+    err = copy_store(from, file, error);
     sqlite3_close(from);
-    err = err != CS_OK ? err : copy_key(dir, file, error);
+    if (err == CS_OK) {
+        err = copy_key(dir, key, error);
+        has_key = err == CS_OK;
+    }
     if (err == CS_OK && sync_with_folder(file) != CS_OK) {
         snprintf(error, STORE_ERROR_SIZE, "cannot sync %s: %s", file, strerror(errno));
         err = CS_EIO;
     }
-    if (err != CS_OK) {
-        unlink(file); /* half a backup is worse than none */
+    if (err != CS_OK) { /* half a backup is worse than none */
+        unlink(file);
+        if (has_key) {
+            unlink(key);
+        }
     }
+    free(key);
     return err;
 }
 
