@@ -47,10 +47,10 @@ struct checkpointer *checkpoint_open(struct store *store)
     struct checkpointer *checkpointer = cs_alloc(sizeof(*checkpointer));
     checkpointer->store = store;
     checkpointer->db = sql_open(store->path, SQL_READ_WRITE);
-    if (checkpointer->db == NULL) {
+    if (checkpointer->db == NULL ||
+        sql_number(checkpointer->db, "PRAGMA page_size", &checkpointer->page_bytes) != CS_OK) {
         log_die(LOG_MODULE, "cannot open %s for checkpoints", store->path);
     }
-    checkpointer->page_bytes = sql_number(checkpointer->db, "PRAGMA page_size");
     char synchronous[48];
     snprintf(synchronous, sizeof(synchronous), "PRAGMA synchronous = %s", store->options.synchronous);
     (void)sql_exec(checkpointer->db, synchronous);

@@ -121,33 +121,33 @@ enum cs_err file_read_key(const char *dir, bool store_exists, uint8_t key[32], c
     return err;
 }
 
-/* 0: no file of ours, but empty. -1: a file of somebody else, or of a newer version. */
-static int read_version(sqlite3 *db, char error[STORE_ERROR_SIZE])
+enum cs_err file_read_version(sqlite3 *db, const char *path, int *version, char error[STORE_ERROR_SIZE])
 {
-    int64_t version = sql_number(db, "PRAGMA user_version");
-    int64_t application = sql_number(db, "PRAGMA application_id");
-    int64_t objects = sql_number(db, "SELECT count(*) FROM sqlite_schema");
-    if (application != SQL_APPLICATION_ID && (application != 0 || version != 0 || objects != 0)) {
-        snprintf(error, STORE_ERROR_SIZE, "this is not a Coinslot store; choose another data folder");
-        return -1;
-    }
-    if (version > MIGRATION_COUNT) {
-        snprintf(error, STORE_ERROR_SIZE,
-                 "the store has version %d, this program knows %d; install the newer coinslot, or restore a "
-                 "backup",
-                 (int)version, MIGRATION_COUNT);
-        return -1;
-    }
-    return (int)version;
-}
-
-enum cs_err file_migrate(sqlite3 *db, void (*ran)(void *context, const char *name), void *context,
-                         char error[STORE_ERROR_SIZE])
-{
-    int version = read_version(db, error);
-    if (version < 0) {
+    int64_t stamped, application, objects;
+    if (sql_number(db, "PRAGMA user_version", &stamped) != CS_OK ||
+        sql_number(db, "PRAGMA application_id", &application) != CS_OK ||
+        sql_number(db, "SELECT count(*) FROM sqlite_schema", &objects) != CS_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "cannot read %s: %s; if it is damaged, restore the backup", path,
+                 sqlite3_errmsg(db));
         return CS_EINVAL;
     }
+    if (application != SQL_APPLICATION_ID && (application != 0 || stamped != 0 || objects != 0)) {
+        snprintf(error, STORE_ERROR_SIZE, "%s is not a Coinslot store; choose another data folder", path);
+        return CS_EINVAL;
+    }
+    if (stamped > MIGRATION_COUNT) {
+        snprintf(error, STORE_ERROR_SIZE,
+                 "%s has version %d, this program knows %d; install the newer coinslot, or restore a backup",
+                 path, (int)stamped, MIGRATION_COUNT);
+        return CS_EINVAL;
+    }
+    *version = (int)stamped;
+    return CS_OK;
+}
+
+enum cs_err file_migrate(sqlite3 *db, int version, void (*ran)(void *context, const char *name),
+                         void *context, char error[STORE_ERROR_SIZE])
+{
     for (int i = version; i < MIGRATION_COUNT; i++) {
         char stamp[96];
         snprintf(stamp, sizeof(stamp), "PRAGMA user_version = %d; PRAGMA application_id = %d", i + 1,

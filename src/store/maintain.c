@@ -13,24 +13,31 @@
 
 #define LOG_MODULE "store"
 
-static enum cs_err open_existing(const char *dir, enum sql_access access, sqlite3 **db,
+static enum cs_err open_existing(const char *dir, enum sql_access access, sqlite3 **db, int *version,
                                  char error[STORE_ERROR_SIZE])
 {
     char *path = file_path(dir, "coinslot.db");
     struct stat status;
+    enum cs_err err = CS_ENOTFOUND;
     *db = NULL;
     if (stat(path, &status) != 0) {
         snprintf(error, STORE_ERROR_SIZE, "there is no store in %s: %s; name its folder with --data", dir,
                  strerror(errno));
     } else if ((*db = sql_open(path, access)) == NULL) {
         snprintf(error, STORE_ERROR_SIZE, "cannot open %s", path);
-    } else if (sql_number(*db, "PRAGMA application_id") != SQL_APPLICATION_ID) {
-        snprintf(error, STORE_ERROR_SIZE, "%s is not a Coinslot store", path);
+    } else {
+        err = file_read_version(*db, path, version, error);
+        if (err == CS_OK && *version == 0) {
+            snprintf(error, STORE_ERROR_SIZE, "%s is empty: it is no Coinslot store yet", path);
+            err = CS_ENOTFOUND;
+        }
+    }
+    if (err != CS_OK) {
         sqlite3_close(*db);
         *db = NULL;
     }
     free(path);
-    return *db != NULL ? CS_OK : CS_ENOTFOUND;
+    return err;
 }
 
 /* ---- backup ------------------------------------------------------------------------------------------------------ */
@@ -124,7 +131,8 @@ static enum cs_err copy_store(sqlite3 *from, const char *file, char error[STORE_
 enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
 {
     sqlite3 *from;
-    enum cs_err err = open_existing(dir, SQL_READ_ONLY, &from, error);
+    int version;
+    enum cs_err err = open_existing(dir, SQL_READ_ONLY, &from, &version, error);
     if (err != CS_OK) {
         return err;
     }
@@ -186,6 +194,11 @@ static const char *const PROMISES[] = {
     "SELECT printf('device %d: seq %d is stored although %d was sent', d.device, d.seq, c.sent) "
     "FROM delivery d INDEXED BY delivery_due JOIN device_cursor c ON c.device = d.device "
     "WHERE d.state IN ('stored', 'sent', 'expired') AND d.state = 'stored' AND d.seq <= c.sent",
+    "SELECT printf('device %d: seq %d is %s although only %d was sent and %d acked', d.device, d.seq, "
+    "d.state, c.sent, c.acked) "
+    "FROM delivery d JOIN device_cursor c ON c.device = d.device "
+    "WHERE (d.state = 'sent' AND d.seq > c.sent) OR (d.state IN ('acked', 'actuated', 'refused') AND d.seq > "
+    "c.acked)",
     "SELECT printf('delivery %d is %s, but was never sent', num, state) FROM delivery "
     "WHERE state IN ('sent', 'acked', 'actuated', 'refused') AND (sent_at IS NULL OR attempts < 1)",
     "SELECT printf('delivery %d is %s, but was never acked', num, state) FROM delivery "
@@ -196,30 +209,33 @@ static const char *const PROMISES[] = {
     "b.seq",
 };
 
+/* In a damaged file even preparing may fail: that is a finding too. */
 static int64_t print_findings(sqlite3 *db, const char *query, FILE *out, const char *fine)
 {
-    sqlite3_stmt **statement = sql_prepare(db, &query, 1);
+    sqlite3_stmt *statement = NULL;
     int64_t found = 0;
-    enum cs_err err;
-    while (sql_step(*statement, &err)) {
-        const char *text = (const char *)sqlite3_column_text(*statement, 0);
+    int code = sqlite3_prepare_v2(db, query, -1, &statement, NULL);
+    while (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
         if (fine == NULL || text == NULL || strcmp(text, fine) != 0) {
             fprintf(out, "%s\n", text != NULL ? text : "?");
             found++;
         }
+        code = SQLITE_OK;
     }
-    if (err != CS_OK) {
+    if (code != SQLITE_DONE) {
         fprintf(out, "cannot read: %s\n", sqlite3_errmsg(db));
         found++;
     }
-    sql_finalize(statement, 1);
+    sqlite3_finalize(statement);
     return found;
 }
 
 enum cs_err maintain_check(const char *dir, bool full, FILE *out, char error[STORE_ERROR_SIZE])
 {
     sqlite3 *db;
-    enum cs_err err = open_existing(dir, SQL_READ_ONLY, &db, error);
+    int version;
+    enum cs_err err = open_existing(dir, SQL_READ_ONLY, &db, &version, error);
     if (err != CS_OK) {
         return err;
     }
@@ -258,7 +274,8 @@ static void print_migration(void *out, const char *name)
 enum cs_err maintain_migrate(const char *dir, FILE *out, char error[STORE_ERROR_SIZE])
 {
     sqlite3 *db;
-    enum cs_err err = open_existing(dir, SQL_READ_WRITE, &db, error);
+    int version;
+    enum cs_err err = open_existing(dir, SQL_READ_WRITE, &db, &version, error);
     if (err != CS_OK) {
         return err;
     }
@@ -271,7 +288,7 @@ enum cs_err maintain_migrate(const char *dir, FILE *out, char error[STORE_ERROR_
     if (err != CS_OK) {
         snprintf(error, STORE_ERROR_SIZE, "cannot read the store in %s: %s", dir, sqlite3_errmsg(db));
     }
-    err = err != CS_OK ? err : file_migrate(db, print_migration, out, error);
+    err = err != CS_OK ? err : file_migrate(db, version, print_migration, out, error);
     sqlite3_close(db);
     close(lock_fd);
     return err;

@@ -150,16 +150,15 @@ enum cs_err sql_exec(sqlite3 *db, const char *text)
     return sql_error(code);
 }
 
-int64_t sql_number(sqlite3 *db, const char *query)
+enum cs_err sql_number(sqlite3 *db, const char *query, int64_t *number)
 {
-    sqlite3_stmt **statement = sql_prepare(db, &query, 1);
-    int64_t number = 0;
-    enum cs_err err;
-    if (sql_step(*statement, &err)) {
-        number = sqlite3_column_int64(*statement, 0);
-    }
-    sql_finalize(statement, 1);
-    return number;
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db, query, -1, &statement, NULL);
+    code = code != SQLITE_OK ? code : sqlite3_step(statement);
+    *number = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    enum cs_err err = sql_error(code);
+    sqlite3_finalize(statement);
+    return err;
 }
 
 void sql_copy_text(sqlite3_stmt *statement, int column, char *text, size_t size)

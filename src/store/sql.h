@@ -36,8 +36,8 @@ bool sql_step(sqlite3_stmt *statement, enum cs_err *err);
 /* Steps once, drops what comes, and resets. */
 enum cs_err sql_run(sqlite3_stmt *statement);
 enum cs_err sql_exec(sqlite3 *db, const char *text);
-/* The first column of the first row of a query that has one. */
-int64_t sql_number(sqlite3 *db, const char *query);
+/* The first column of the first row of a query that has one. A damaged file fails here first: nothing is logged. */
+CS_MUST_CHECK enum cs_err sql_number(sqlite3 *db, const char *query, int64_t *number);
 
 enum cs_err sql_error(int code);
 

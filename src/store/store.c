@@ -102,24 +102,48 @@ static bool passes_quick_check(sqlite3 *db, char error[STORE_ERROR_SIZE])
     return sound;
 }
 
+/* SQLite answers the mode that it has now, and calls staying in another one no error. */
+static bool enter_wal(sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    const char *mode = NULL;
+    if (sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW) {
+        mode = (const char *)sqlite3_column_text(statement, 0);
+    }
+    bool entered = mode != NULL && strcmp(mode, "wal") == 0;
+    sqlite3_finalize(statement);
+    return entered;
+}
+
 /* Opens the file and brings it to what this program knows. */
 static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
 {
     char synchronous[48];
+    int version;
     snprintf(synchronous, sizeof(synchronous), "PRAGMA synchronous = %s", store->options.synchronous);
     store->db = sql_open(store->path, SQL_READ_WRITE);
-    if (store->db == NULL || sql_exec(store->db, synchronous) != CS_OK ||
-        sql_exec(store->db, "PRAGMA journal_mode = WAL") != CS_OK ||
+    if (store->db == NULL) {
+        snprintf(error, STORE_ERROR_SIZE, "cannot open %s: see the log", store->path);
+        return CS_EINVAL;
+    }
+    /* Before anything is written: it may be somebody else's. */
+    enum cs_err err = file_read_version(store->db, store->path, &version, error);
+    if (err != CS_OK) {
+        return err;
+    }
+    if (sql_exec(store->db, synchronous) != CS_OK || !enter_wal(store->db) ||
         sql_exec(store->db, "PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864") != CS_OK) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s; if it is damaged, restore the backup",
-                 store->path, store->db != NULL ? sqlite3_errmsg(store->db) : "see the log");
+        snprintf(error, STORE_ERROR_SIZE,
+                 "cannot open %s with a write-ahead log: %s; it has to be on a local disk", store->path,
+                 sqlite3_errmsg(store->db));
         return CS_EINVAL;
     }
     chmod(store->path, 0600);
     if (!passes_quick_check(store->db, error)) {
         return CS_EINVAL;
     }
-    enum cs_err err = file_migrate(store->db, log_migration, NULL, error);
+    err = file_migrate(store->db, version, log_migration, NULL, error);
     if (err == CS_OK) {
         err = file_read_epoch(store->db, store->epoch);
         if (err != CS_OK) {
