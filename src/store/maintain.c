@@ -288,6 +288,10 @@ enum cs_err maintain_migrate(const char *dir, FILE *out, char error[STORE_ERROR_
     if (err != CS_OK) {
         snprintf(error, STORE_ERROR_SIZE, "cannot read the store in %s: %s", dir, sqlite3_errmsg(db));
     }
+    char *path = file_path(dir, "coinslot.db");
+    /* Again, now that nobody else migrates it. */
+    err = err != CS_OK ? err : file_read_version(db, path, &version, error);
+    free(path);
     err = err != CS_OK ? err : file_migrate(db, version, print_migration, out, error);
     sqlite3_close(db);
     close(lock_fd);
