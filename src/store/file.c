@@ -121,6 +121,35 @@ enum cs_err file_read_key(const char *dir, bool store_exists, uint8_t key[32], c
     return err;
 }
 
+/*
+ * A backup is no WAL database: it says so in its header (sqlite.org/fileformat2.html, "File format version numbers"). A store is one
+ * before it has a log at all. So a log beside the former was left by a store that crashed, in whose place a backup was put back;
+ * SQLite would play it into the backup, and damage it.
+ */
+enum cs_err file_check_wal(const char *path, char error[STORE_ERROR_SIZE])
+{
+    uint8_t header[20];
+    struct stat status;
+    size_t size = strlen(path) + sizeof("-wal");
+    char *wal = cs_alloc(size);
+    snprintf(wal, size, "%s-wal", path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool foreign = fd >= 0 && read(fd, header, sizeof(header)) == (ssize_t)sizeof(header) &&
+                   header[18] == 1 && stat(wal, &status) == 0 && status.st_size > 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(wal);
+    if (foreign) {
+        snprintf(
+            error, STORE_ERROR_SIZE,
+            "%s is a restored backup, beside it lies the log of the store before: move coinslot.db-wal and "
+            "coinslot.db-shm away",
+            path);
+    }
+    return foreign ? CS_EINVAL : CS_OK;
+}
+
 enum cs_err file_read_version(sqlite3 *db, const char *path, int *version, char error[STORE_ERROR_SIZE])
 {
     int64_t stamped, application, objects;

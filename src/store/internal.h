@@ -251,6 +251,8 @@ void reader_pool_close(struct reader_pool *pool);
 int file_lock_dir(const char *dir, bool make, char error[STORE_ERROR_SIZE]);
 enum cs_err file_read_key(const char *dir, bool store_exists, uint8_t key[32], char error[STORE_ERROR_SIZE]);
 char *file_path(const char *dir, const char *name);
+/* CS_EINVAL, with the reason, when the write-ahead log beside `path` belongs to another store. Before `path` is opened. */
+enum cs_err file_check_wal(const char *path, char error[STORE_ERROR_SIZE]);
 /* CS_EINVAL, with the reason: `db`, opened from `path`, is not ours, is of a newer version, or cannot be read. `version` 0: it is empty. */
 enum cs_err file_read_version(sqlite3 *db, const char *path, int *version, char error[STORE_ERROR_SIZE]);
 /* The migrations that are missing, after file_read_version, each in a transaction; `ran` is called with each name. */

@@ -18,14 +18,19 @@ static enum cs_err open_existing(const char *dir, enum sql_access access, sqlite
 {
     char *path = file_path(dir, "coinslot.db");
     struct stat status;
-    enum cs_err err = CS_ENOTFOUND;
     *db = NULL;
     if (stat(path, &status) != 0) {
         snprintf(error, STORE_ERROR_SIZE, "there is no store in %s: %s; name its folder with --data", dir,
                  strerror(errno));
-    } else if ((*db = sql_open(path, access)) == NULL) {
+        free(path);
+        return CS_ENOTFOUND;
+    }
+    enum cs_err err = file_check_wal(path, error);
+    if (err == CS_OK && (*db = sql_open(path, access)) == NULL) {
         snprintf(error, STORE_ERROR_SIZE, "cannot open %s", path);
-    } else {
+        err = CS_ENOTFOUND;
+    }
+    if (err == CS_OK) {
         err = file_read_version(*db, path, version, error);
         if (err == CS_OK && *version == 0) {
             snprintf(error, STORE_ERROR_SIZE, "%s is empty: it is no Coinslot store yet", path);

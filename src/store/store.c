@@ -122,13 +122,17 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
     char synchronous[48];
     int version;
     snprintf(synchronous, sizeof(synchronous), "PRAGMA synchronous = %s", store->options.synchronous);
+    enum cs_err err = file_check_wal(store->path, error);
+    if (err != CS_OK) {
+        return err;
+    }
     store->db = sql_open(store->path, SQL_READ_WRITE);
     if (store->db == NULL) {
         snprintf(error, STORE_ERROR_SIZE, "cannot open %s: see the log", store->path);
         return CS_EINVAL;
     }
     /* Before anything is written: it may be somebody else's. */
-    enum cs_err err = file_read_version(store->db, store->path, &version, error);
+    err = file_read_version(store->db, store->path, &version, error);
     if (err != CS_OK) {
         return err;
     }
