@@ -30,6 +30,7 @@ struct checkpointer {
     bool stopping;
     int64_t page_bytes;
     uint64_t last_look_ns;
+    bool blind; /* the free space cannot be asked for; said once */
 };
 
 static int on_wal_written(void *context, sqlite3 *db, const char *name, int frames)
@@ -92,11 +93,16 @@ void checkpoint_by_writer(struct store *store)
     }
 }
 
-static void look_at_disk(struct store *store)
+static void look_at_disk(struct checkpointer *checkpointer)
 {
+    struct store *store = checkpointer->store;
     struct statvfs disk;
-    if (statvfs(store->options.dir, &disk) != 0) {
+    bool blind = statvfs(store->options.dir, &disk) != 0;
+    if (blind && !checkpointer->blind) {
         log_warn("cannot ask for the free space of %s: %s", store->options.dir, strerror(errno));
+    }
+    checkpointer->blind = blind;
+    if (blind) {
         return;
     }
     int64_t free_bytes = (int64_t)disk.f_bavail * (int64_t)disk.f_frsize;
@@ -149,7 +155,7 @@ static void *checkpoint_main(void *context)
         uint64_t now_ns = clock_monotonic_ns();
         if (now_ns - checkpointer->last_look_ns > LOOK_EVERY_NS) {
             checkpointer->last_look_ns = now_ns;
-            look_at_disk(store);
+            look_at_disk(checkpointer);
         }
     } while (wait_for_next(checkpointer));
     return NULL;
@@ -157,7 +163,7 @@ static void *checkpoint_main(void *context)
 
 void checkpoint_start(struct checkpointer *checkpointer)
 {
-    look_at_disk(checkpointer->store);
+    look_at_disk(checkpointer);
     if (pthread_create(&checkpointer->thread, NULL, checkpoint_main, checkpointer) != 0) {
         log_die(LOG_MODULE, "cannot start the checkpoint thread");
     }
