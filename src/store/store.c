@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,9 +127,16 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
     if (err != CS_OK) {
         return err;
     }
-    store->db = sql_open(store->path, SQL_READ_WRITE);
+    /* SQLite gives its -wal and -shm the file's mode, so it is private before they are made. */
+    int fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        (void)fchmod(fd, 0600);
+        close(fd); /* before SQLite has it open: closing drops a process's locks on a file (fcntl(2)) */
+    }
+    store->db = fd < 0 ? NULL : sql_open(store->path, SQL_READ_WRITE);
     if (store->db == NULL) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot open %s: see the log", store->path);
+        snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s", store->path,
+                 fd < 0 ? strerror(errno) : "see the log");
         return CS_EINVAL;
     }
     /* Before anything is written: it may be somebody else's. */
@@ -143,7 +151,6 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
                  sqlite3_errmsg(store->db));
         return CS_EINVAL;
     }
-    chmod(store->path, 0600);
     if (!passes_quick_check(store->db, error)) {
         return CS_EINVAL;
     }
