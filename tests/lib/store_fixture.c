@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <ftw.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,15 +118,23 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
-void store_fixture_close(struct store_fixture *fixture)
+void store_fixture_shut(struct store_fixture *fixture)
 {
-    store_stop(fixture->store);
-    store_close(fixture->store);
-    metrics_close(fixture->metrics);
+    if (fixture->store != NULL) {
+        store_stop(fixture->store);
+        store_close(fixture->store);
+        metrics_close(fixture->metrics);
+    }
+    fixture->store = NULL;
     struct posted *posted;
     while ((posted = store_fixture_take(fixture)) != NULL) {
         free(posted);
     }
+}
+
+void store_fixture_close(struct store_fixture *fixture)
+{
+    store_fixture_shut(fixture);
     nftw(fixture->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -146,6 +155,79 @@ struct posted *store_fixture_take(struct store_fixture *fixture)
         fixture->last = fixture->first == NULL ? NULL : fixture->last;
     }
     return posted;
+}
+
+struct posted *store_fixture_next(struct store_fixture *fixture, enum posted_kind kind)
+{
+    struct posted *posted = store_fixture_take(fixture);
+    if (posted == NULL || posted->kind != kind) {
+        fprintf(stderr, "posted: %d, wanted: %d\n", posted == NULL ? -1 : (int)posted->kind, (int)kind);
+        abort();
+    }
+    return posted;
+}
+
+struct store_session store_fixture_session(struct store_fixture *fixture, const char *device_id,
+                                           uint64_t handle, uint64_t resume)
+{
+    enum cs_err err = store_fixture_begin(fixture, device_id, handle, resume);
+    assert(err == CS_OK);
+    store_fixture_settle(fixture);
+    struct posted *posted = store_fixture_take(fixture);
+    while (posted != NULL && posted->kind != POSTED_BEGUN) {
+        free(posted);
+        posted = store_fixture_take(fixture);
+    }
+    assert(posted != NULL && posted->err == CS_OK);
+    struct store_session session = posted->session;
+    free(posted);
+    return session;
+}
+
+static sqlite3 *open_behind(const struct store_fixture *fixture)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof(path), "%s/coinslot.db", fixture->dir);
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+        abort();
+    }
+    return db;
+}
+
+int64_t store_fixture_number(const struct store_fixture *fixture, const char *query)
+{
+    sqlite3 *db = open_behind(fixture);
+    sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(db, query, -1, &statement, NULL) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW) {
+        fprintf(stderr, "%s: %s\n", query, sqlite3_errmsg(db));
+        abort();
+    }
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return number;
+}
+
+void store_fixture_exec(const struct store_fixture *fixture, const char *sql)
+{
+    sqlite3 *db = open_behind(fixture);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db));
+        abort();
+    }
+    sqlite3_close(db);
+}
+
+long long store_fixture_metric(const struct store_fixture *fixture, const char *name)
+{
+    char *text = metrics_print(fixture->metrics), line[160];
+    snprintf(line, sizeof(line), "\n%s ", name);
+    const char *found = strstr(text, line);
+    long long value = found != NULL ? atoll(found + strlen(line)) : -1;
+    free(text);
+    return value;
 }
 
 struct store_device store_fixture_add_device(struct store_fixture *fixture, struct address *address,

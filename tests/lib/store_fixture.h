@@ -37,12 +37,27 @@ void store_fixture_open(struct store_fixture *fixture, uint32_t batch_most, uint
                         uint32_t page_size);
 void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
                           uint32_t page_size);
+/* The store as it is at a clean stop; the folder stays, for store_fixture_reopen or store_fixture_exec. */
+void store_fixture_shut(struct store_fixture *fixture);
 void store_fixture_close(struct store_fixture *fixture); /* and removes the folder */
 
 /* Steps writer and replayer until both have nothing to do. */
 void store_fixture_settle(struct store_fixture *fixture);
 /* The oldest post; owned by the caller. NULL: none. */
 struct posted *store_fixture_take(struct store_fixture *fixture);
+
+/* The same, which must be of that kind. */
+struct posted *store_fixture_next(struct store_fixture *fixture, enum posted_kind kind);
+/* Begins a session, settles, and drops all posts up to its answer. */
+struct store_session store_fixture_session(struct store_fixture *fixture, const char *device_id,
+                                           uint64_t handle, uint64_t resume);
+
+/* What a query of one number says, whether or not the store is open. */
+int64_t store_fixture_number(const struct store_fixture *fixture, const char *query);
+/* Changes the file behind the store's back. */
+void store_fixture_exec(const struct store_fixture *fixture, const char *sql);
+/* A metric, by its name and labels as printed. */
+long long store_fixture_metric(const struct store_fixture *fixture, const char *name);
 
 /* A device with one subscription to an address of its own. */
 struct store_device store_fixture_add_device(struct store_fixture *fixture, struct address *address,
