@@ -27,7 +27,8 @@
 #define READERS_MORE   2 /* connections for the store besides one for each HTTP thread */
 #define ERROR_SIZE     512
 
-static const char CONFIRM_WARNING[] = "confirm = source: whoever can call the callback is believed that a block is confirmed and its amount right";
+static const char CONFIRM_WARNING[] =
+    "confirm = source: whoever can call the callback is believed that a block is confirmed and its amount right";
 
 /* Everything that `serve` opens, in the order in which it does. */
 struct app {
@@ -59,9 +60,10 @@ __attribute__((format(printf, 1, 2))) static int usage_error(const char *format,
 
 static void print_help(void)
 {
-    printf("usage: coinslot serve [--config FILE] [--data DIR] [--http ADDR:PORT] [--ws ADDR:PORT] [--log-format text|json]\n\n"
-           "Runs the relay. Once both ports accept, it prints one line of JSON: {\"ready\":true,\"http\":…,\"ws\":…}.\n"
-           "Port 0 picks a free one. SIGTERM or SIGINT stops it. `coinslot config` prints the config file with all its defaults.\n");
+    printf(
+        "usage: coinslot serve [--config FILE] [--data DIR] [--http ADDR:PORT] [--ws ADDR:PORT] [--log-format text|json]\n\n"
+        "Runs the relay. Once both ports accept, it prints one line of JSON: {\"ready\":true,\"http\":…,\"ws\":…}.\n"
+        "Port 0 picks a free one. SIGTERM or SIGINT stops it. `coinslot config` prints the config file with all its defaults.\n");
 }
 
 struct arguments {
@@ -73,9 +75,12 @@ struct arguments {
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option OPTIONS[] = {
-        {"config", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
-        {"http", required_argument, NULL, 'h'},   {"ws", required_argument, NULL, 'w'},
-        {"log-format", required_argument, NULL, 'l'}, {"help", no_argument, NULL, '?' + 256},
+        {"config", required_argument, NULL, 'c'},
+        {"data", required_argument, NULL, 'd'},
+        {"http", required_argument, NULL, 'h'},
+        {"ws", required_argument, NULL, 'w'},
+        {"log-format", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, '?' + 256},
         {NULL, 0, NULL, 0},
     };
     opterr = 0;
@@ -134,7 +139,8 @@ static int read_config(const struct arguments *arguments, struct app *app)
         conf_read_file(arguments->config, CONFIG_KEYS, CONFIG_KEY_COUNT, config, error) != CS_OK) {
         return usage_error("%s", error);
     }
-    if (!override_text(arguments->data, config->store_data) || !override_text(arguments->http, config->http_listen) ||
+    if (!override_text(arguments->data, config->store_data) ||
+        !override_text(arguments->http, config->http_listen) ||
         !override_text(arguments->ws, config->ws_listen)) {
         return usage_error("%s", "an option's value is longer than 255 bytes");
     }
@@ -146,14 +152,18 @@ static int read_config(const struct arguments *arguments, struct app *app)
         config->log_format = json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
     }
     if (!config_parse_address(config->http_listen, &app->http_address)) {
-        return usage_error("[http] listen is ADDR:PORT, such as 127.0.0.1:7090 or [::1]:7090, not %s", config->http_listen);
+        return usage_error("[http] listen is ADDR:PORT, such as 127.0.0.1:7090 or [::1]:7090, not %s",
+                           config->http_listen);
     }
     if (!config_parse_address(config->ws_listen, &app->ws_address)) {
-        return usage_error("[ws] listen is ADDR:PORT, such as 127.0.0.1:7091 or [::1]:7091, not %s", config->ws_listen);
+        return usage_error("[ws] listen is ADDR:PORT, such as 127.0.0.1:7091 or [::1]:7091, not %s",
+                           config->ws_listen);
     }
     if (config->callback_confirm != CONFIRM_SOURCE) {
-        return usage_error("%s", "this version cannot ask a node yet whether a block is confirmed: write confirm = source under [callback] in the "
-                                 "config file (--config) if nobody but your own node can call the callback; it is then believed");
+        return usage_error(
+            "%s",
+            "this version cannot ask a node yet whether a block is confirmed: write confirm = source under [callback] in the "
+            "config file (--config) if nobody but your own node can call the callback; it is then believed");
     }
     return 0;
 }
@@ -246,8 +256,9 @@ static const char *brackets(const char *host, const char *bracket)
 static void print_ready(const struct app *app)
 {
     const char *http = app->http_address.host, *ws = app->ws_address.host;
-    printf("{\"ready\":true,\"http\":\"%s%s%s:%u\",\"ws\":\"%s%s%s:%u\"}\n", brackets(http, "["), http, brackets(http, "]"),
-           http_port(app->http), brackets(ws, "["), ws, brackets(ws, "]"), push_port(app->push));
+    printf("{\"ready\":true,\"http\":\"%s%s%s:%u\",\"ws\":\"%s%s%s:%u\"}\n", brackets(http, "["), http,
+           brackets(http, "]"), http_port(app->http), brackets(ws, "["), ws, brackets(ws, "]"),
+           push_port(app->push));
     fflush(stdout);
 }
 
@@ -289,7 +300,8 @@ static void stop(struct app *app)
 static void wait_for_signal(const struct app *app, int signals)
 {
     for (;;) {
-        struct pollfd polled[] = {{.fd = signals, .events = POLLIN}, {.fd = control_fd(app->control), .events = POLLIN}};
+        struct pollfd polled[] = {{.fd = signals, .events = POLLIN},
+                                  {.fd = control_fd(app->control), .events = POLLIN}};
         if (poll(polled, 2, -1) < 0 && errno != EINTR) {
             log_die(LOG_MODULE, "cannot wait for signals: %s", strerror(errno));
         }

@@ -28,45 +28,61 @@ static const char *const FORMATS[] = {"text", "json", NULL};
     }
 
 const struct conf_key CONFIG_KEYS[] = {
-    TEXT("http", "listen", http_listen, "127.0.0.1:7090", "address and port of callback and admin API; port 0 picks a free one"),
+    TEXT("http", "listen", http_listen, "127.0.0.1:7090",
+         "address and port of callback and admin API; port 0 picks a free one"),
     NUMBER("http", "threads", http_threads, 1, 64, "4", "threads that answer HTTP requests"),
-    NUMBER("http", "idle_timeout_s", http_idle_timeout_s, 1, 3600, "30", "a connection that is silent for so long is closed"),
+    NUMBER("http", "idle_timeout_s", http_idle_timeout_s, 1, 3600, "30",
+           "a connection that is silent for so long is closed"),
     TEXT("ws", "listen", ws_listen, "127.0.0.1:7091", "address and port of the WebSocket server"),
     FLAG("ws", "allow_plain_tokens", ws_allow_plain_tokens, "no",
          "take device tokens over unencrypted connections that are not from this machine"),
-    CHOICE("callback", "confirm", callback_confirm, CONFIRM, "node",
-           "who says that a block is confirmed: node (not in this version yet), or source: whoever calls the callback is believed"),
-    TEXT("callback", "secret", callback_secret, "", "with it, /callback/<secret> may be called from other machines"),
-    CHOICE("verify", "signature", verify_signature, SIGNATURE, "auto",
-           "check block signatures: auto (always where the source can be forged), always, never (the hash is still checked)"),
+    CHOICE(
+        "callback", "confirm", callback_confirm, CONFIRM, "node",
+        "who says that a block is confirmed: node (not in this version yet), or source: whoever calls the callback is believed"),
+    TEXT("callback", "secret", callback_secret, "",
+         "with it, /callback/<secret> may be called from other machines"),
+    CHOICE(
+        "verify", "signature", verify_signature, SIGNATURE, "auto",
+        "check block signatures: auto (always where the source can be forged), always, never (the hash is still checked)"),
     TEXT("store", "data", store_data, "/var/lib/coinslot", "the data folder; --data overrides it"),
-    NUMBER("store", "min_free_mb", store_min_free_mb, 0, 1 << 30, "64", "with less free space than this, payments are answered 503"),
+    NUMBER("store", "min_free_mb", store_min_free_mb, 0, 1 << 30, "64",
+           "with less free space than this, payments are answered 503"),
     NUMBER("store", "inbox", store_inbox, 16, 1 << 20, "16384", "commands that may wait for the writer"),
     NUMBER("store", "batch", store_batch, 1, 65536, "256", "commands in one transaction, at most"),
-    CHOICE("legacy", "legacy", legacy, LEGACY, "off", "the protocol of Nano_Callback_System's clients (not in this version yet)"),
-    NUMBER("limits", "http_connections", limit_http_connections, 1, 15000, "2000", "HTTP connections at once"),
+    CHOICE("legacy", "legacy", legacy, LEGACY, "off",
+           "the protocol of Nano_Callback_System's clients (not in this version yet)"),
+    NUMBER("limits", "http_connections", limit_http_connections, 1, 15000, "2000",
+           "HTTP connections at once"),
     NUMBER("limits", "http_connections_per_ip", limit_http_connections_per_ip, 0, 15000, "200",
            "HTTP connections from one address at once, loopback excepted; 0: no limit"),
     NUMBER("limits", "sessions", limit_sessions, 1, 1000000, "15000", "device connections at once"),
     NUMBER("limits", "sessions_per_ip", limit_sessions_per_ip, 0, 1000000, "1000",
            "device connections from one address at once, loopback excepted; 0: no limit"),
-    NUMBER("limits", "frame_bytes", limit_frame_bytes, 256, 1 << 20, "4096", "a longer message from a device ends its session"),
-    NUMBER("limits", "hello_timeout_s", limit_hello_timeout_s, 1, 3600, "10", "a connection without hello is closed after so long"),
-    NUMBER("limits", "ping_interval_s", limit_ping_interval_s, 1, 3600, "30", "a device that is silent for so long is pinged"),
-    NUMBER("limits", "ping_timeout_s", limit_ping_timeout_s, 1, 3600, "10", "and closed when nothing comes for so long after that"),
-    NUMBER("limits", "window", limit_window, 1, 4096, "64", "deliveries that may be out to a device and not acked"),
-    NUMBER("limits", "page", limit_page, 1, 1024, "64", "deliveries that are read at once for a device that was away"),
-    NUMBER("limits", "subscriptions_per_device", limit_subscriptions_per_device, 1, 100000, "100", "addresses of one device"),
+    NUMBER("limits", "frame_bytes", limit_frame_bytes, 256, 1 << 20, "4096",
+           "a longer message from a device ends its session"),
+    NUMBER("limits", "hello_timeout_s", limit_hello_timeout_s, 1, 3600, "10",
+           "a connection without hello is closed after so long"),
+    NUMBER("limits", "ping_interval_s", limit_ping_interval_s, 1, 3600, "30",
+           "a device that is silent for so long is pinged"),
+    NUMBER("limits", "ping_timeout_s", limit_ping_timeout_s, 1, 3600, "10",
+           "and closed when nothing comes for so long after that"),
+    NUMBER("limits", "window", limit_window, 1, 4096, "64",
+           "deliveries that may be out to a device and not acked"),
+    NUMBER("limits", "page", limit_page, 1, 1024, "64",
+           "deliveries that are read at once for a device that was away"),
+    NUMBER("limits", "subscriptions_per_device", limit_subscriptions_per_device, 1, 100000, "100",
+           "addresses of one device"),
     CHOICE("log", "level", log_level, LEVELS, "info", "the least that is logged"),
-    CHOICE("log", "format", log_format, FORMATS, "text", "text, or json: an object a line; --log-format overrides it"),
+    CHOICE("log", "format", log_format, FORMATS, "text",
+           "text, or json: an object a line; --log-format overrides it"),
 };
 const size_t CONFIG_KEY_COUNT = sizeof(CONFIG_KEYS) / sizeof(CONFIG_KEYS[0]);
 
 bool config_parse_address(const char *text, struct config_address *address)
 {
     const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text || strlen(colon) > 6 || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-        colon[1] == '\0') {
+    if (colon == NULL || colon == text || strlen(colon) > 6 ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) || colon[1] == '\0') {
         return false;
     }
     long port = strtol(colon + 1, NULL, 10);
@@ -77,7 +93,8 @@ bool config_parse_address(const char *text, struct config_address *address)
         length -= 2;
     }
     /* An IPv6 address without its brackets cannot be told from its port. */
-    if (port > 65535 || length >= sizeof(address->host) || (!bracketed && memchr(text, ':', length) != NULL)) {
+    if (port > 65535 || length >= sizeof(address->host) ||
+        (!bracketed && memchr(text, ':', length) != NULL)) {
         return false;
     }
     memcpy(address->host, text, length);

@@ -127,7 +127,7 @@ bool writer_find(struct store *store, sqlite3_stmt *find, enum cs_err *err);
 /* The cursor is about to move: remembers what it was, for a batch that fails, and writes it at the end of one that does not. */
 void writer_touch(struct store *store, struct device *device);
 
-void *writer_main(void *store);
+void *writer_main(void *context); /* the store */
 bool writer_step(struct store *store, int wait_ms);
 
 /* ---- the batch's bookkeeping ------------------------------------------------------------------------------------ */
@@ -232,7 +232,7 @@ void replay_ask(struct store *store, const struct store_session *session, uint64
                 uint64_t head);
 void replay_open(struct store *store);
 void replay_close(struct store *store);
-void *replay_main(void *store);
+void *replay_main(void *context); /* the store */
 bool replay_step(struct store *store, int wait_ms);
 
 /* checkpoint.c */

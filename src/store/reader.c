@@ -326,7 +326,7 @@ static enum cs_err page_all(struct reader *reader, const struct reader_delivery_
 static enum cs_err page_two(struct reader *reader, const struct reader_delivery_filter *filter,
                             int64_t before, int tail, int64_t key, struct delivery_page *page)
 {
-    struct progress progress;
+    struct progress progress = {0};
     enum cs_err err = read_progress(reader, &progress);
     if (err == CS_OK) {
         bind_deliveries(reader->sql[tail], filter, page, before, progress.delivery, key);

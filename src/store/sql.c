@@ -166,7 +166,7 @@ void sql_copy_text(sqlite3_stmt *statement, int column, char *text, size_t size)
     const char *from = (const char *)sqlite3_column_text(statement, column);
     size_t length = from != NULL ? (size_t)sqlite3_column_bytes(statement, column) : 0;
     length = length < size ? length : size - 1;
-    if (length > 0) {
+    if (from != NULL) {
         memcpy(text, from, length);
     }
     text[length] = '\0';
