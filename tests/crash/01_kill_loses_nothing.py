@@ -1,9 +1,8 @@
 """kill -9 under load: what was answered 200 is there, and no device is credited twice."""
 
-import asyncio
 import random
 
-from harness import LONG, Crowd, the_seed
+from harness import LONG, Crowd, run, the_seed
 
 KILLS = 1000 if LONG else 30
 KILLS_IN_A_FOLDER = 100 if LONG else KILLS
@@ -34,6 +33,6 @@ async def kill_again_and_again(folder, seed, first, count):
 def test_a_thousand_kills_lose_nothing_and_credit_nothing_twice(tmp_path):
     seed, answered = the_seed(), 0
     for first in range(0, KILLS, KILLS_IN_A_FOLDER):
-        answered += asyncio.run(kill_again_and_again(tmp_path / str(first), seed + first, first, KILLS_IN_A_FOLDER))
+        answered += run(kill_again_and_again(tmp_path / str(first), seed + first, first, KILLS_IN_A_FOLDER))
     print(f"{KILLS} kills, {answered} payments answered 200, none lost, none credited twice")
     assert answered > KILLS

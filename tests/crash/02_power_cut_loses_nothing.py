@@ -1,12 +1,11 @@
 """Power cuts under load: all that was not synced is dropped, torn, garbled and re-ordered, and nothing answered 200 is lost."""
 
-import asyncio
 import random
 import subprocess
 
 import pytest
 
-from harness import BUILD, CUT_EXIT, FAST_BUILD, LONG, Crowd, lost, the_seed
+from harness import BUILD, CUT_EXIT, FAST_BUILD, LONG, Crowd, lost, run, the_seed
 
 STORE_CUTS = 1000 if LONG else 80
 RELAY_CUTS = 100 if LONG else 20
@@ -68,10 +67,10 @@ async def cut_again_and_again(folder, seed, cuts, **mistake):
 def test_the_relay_survives_every_cut(tmp_path):
     seed = the_seed()
     for first in range(0, RELAY_CUTS, CUTS_IN_A_FOLDER):
-        assert asyncio.run(cut_again_and_again(tmp_path / str(first), seed + first, CUTS_IN_A_FOLDER))
+        assert run(cut_again_and_again(tmp_path / str(first), seed + first, CUTS_IN_A_FOLDER))
 
 
 @pytest.mark.parametrize("mistake", [{"synchronous": "OFF"}, {"early": 1}], ids=["synchronous=OFF", "200 before the commit"])
 def test_the_same_cuts_find_a_relay_that_does_not_keep_its_word(tmp_path, mistake):
     """Without syncs, or with the 200 sent before the commit, the very same test must fail."""
-    assert not asyncio.run(cut_again_and_again(tmp_path, the_seed(), 30, **mistake)), "nothing was lost: the test is blind"
+    assert not run(cut_again_and_again(tmp_path, the_seed(), 30, **mistake)), "nothing was lost: the test is blind"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import BUILD, CONFIG, FAST_BUILD, LONG, Crowd, NoAnswer, Payer, check, lost, settle, the_seed
+from harness import BUILD, CONFIG, FAST_BUILD, LONG, Crowd, NoAnswer, Payer, check, lost, run, settle, the_seed
 
 STEP = 1 if LONG else 5
 RELAY_FAULTS = 300 if LONG else 15
@@ -57,12 +57,12 @@ async def fail_again_and_again(folder, seed, faults):
 
 
 def test_any_call_of_the_relay_may_fail_once(tmp_path):
-    asyncio.run(fail_again_and_again(tmp_path, the_seed(), RELAY_FAULTS))
+    run(fail_again_and_again(tmp_path, the_seed(), RELAY_FAULTS))
 
 
 async def post_new(crowd):
     """The answer to a payment nobody has seen yet."""
-    payer, block = Payer(crowd.relay.http_port), crowd.ledger.next()
+    payer, block = Payer(crowd.relay.http_port), crowd.ledger.new()
     try:
         status, headers = await payer.post(block)
     finally:
@@ -121,7 +121,7 @@ async def fill_the_shim(folder, seed):
 
 
 def test_a_full_disk_leaves_the_relay_up_and_readable(tmp_path):
-    asyncio.run(fill_the_shim(tmp_path, the_seed()))
+    run(fill_the_shim(tmp_path, the_seed()))
 
 
 # ---- a real disk that is really full ------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ async def fill_for_real(folder, disk, seed, min_free_mb, leave):
 
 @pytest.mark.parametrize("min_free_mb,leave", [(0, 0), (0, 300_000), (4, 2_000_000)], ids=["full", "nearly full", "below the limit"])
 def test_a_real_full_disk_leaves_the_relay_up_and_readable(tmp_path, small_disk, min_free_mb, leave):
-    asyncio.run(fill_for_real(tmp_path / "relay", small_disk, the_seed(), min_free_mb, leave))
+    run(fill_for_real(tmp_path / "relay", small_disk, the_seed(), min_free_mb, leave))
 
 
 async def start_on_a_full_disk(folder, disk, seed):
@@ -202,4 +202,4 @@ async def start_on_a_full_disk(folder, disk, seed):
 
 
 def test_a_restart_on_a_full_disk_loses_nothing(tmp_path, small_disk):
-    asyncio.run(start_on_a_full_disk(tmp_path / "relay", small_disk, the_seed()))
+    run(start_on_a_full_disk(tmp_path / "relay", small_disk, the_seed()))

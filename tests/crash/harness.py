@@ -24,6 +24,7 @@ from coinslot.address import format_address  # noqa: E402
 LONG = os.environ.get("COINSLOT_LONG") == "1"
 CONFIG = "[callback]\nconfirm = source\n[verify]\nsignature = never\n"
 CUT_EXIT = 77
+ANSWER_S = 30  # the relay must have answered by then, or ended
 
 
 def _folder_of_binaries():
@@ -41,6 +42,21 @@ def the_seed():
     seed = int(os.environ.get("COINSLOT_SEED") or random.SystemRandom().randrange(2**32))
     print(f"replay with COINSLOT_SEED={seed}")
     return seed
+
+
+def run(coroutine, seconds=3000 if LONG else 300):
+    """To its end, which has to come; else every task says where it waits."""
+
+    async def bounded():
+        task = asyncio.ensure_future(coroutine)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            for waiting in asyncio.all_tasks():
+                waiting.print_stack(file=sys.stdout)
+            raise AssertionError(f"it did not end within {seconds} s")
+        return task.result()
+
+    return asyncio.run(bounded())
 
 
 # ---- payments ---------------------------------------------------------------------------------------------------------
@@ -89,9 +105,9 @@ class Ledger:
             return self._again.pop()
         if self._order and self._random.random() < 0.02:
             return self._random.choice(self._order)
-        return self._make()
+        return self.new()
 
-    def _make(self):
+    def new(self):
         self._made += 1
         previous = hashlib.blake2b(b"%d" % self._made, digest_size=32).digest()
         key, address = self._random.choice(self._keys)
@@ -130,9 +146,12 @@ class Payer:
                 b"POST /callback/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n" % len(block.body) + block.body
             )
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            answer = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), ANSWER_S)
+            head = answer.decode("latin-1").split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
             await self._reader.readexactly(int(headers.get("content-length", 0)))
+        except asyncio.TimeoutError:
+            raise AssertionError(f"{block.hash} got no answer within {ANSWER_S} s") from None
         except (OSError, asyncio.IncompleteReadError):
             self.close()
             raise NoAnswer() from None
@@ -186,17 +205,18 @@ class Device:
         self.persisted = 0
         self.granted = {}  # hash -> seq
         self.broken = None  # a promise that was
-        self._task = None
+        self._task, self._stopping = None, False
 
     def start(self, ports):
         self._task = asyncio.create_task(self._run(ports))
 
     async def stop(self):
+        self._stopping = True  # a cancellation may be lost in a connection that fails at that moment
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, ports):
-        while self.broken is None:
+        while self.broken is None and not self._stopping:
             try:
                 url = f"ws://127.0.0.1:{ports['ws']}/device"
                 options = {"subprotocols": ["coinslot.v1"], "compression": None, "ping_interval": None, "close_timeout": 1}
@@ -221,6 +241,9 @@ class Device:
                 await socket.send(json.dumps({"type": "ack", "seq": self.persisted}))
                 if self.persisted % 3 == 0:
                     await socket.send(json.dumps({"type": "actuated", "seq": self.persisted, "seconds": 60}))
+            elif frame["type"] == "error" and frame["code"] in ("busy", "going_away"):
+                await asyncio.sleep(0.05)  # a full disk, or a relay that stops: come again
+                return
             elif frame["type"] in ("gap", "error"):
                 self.broken = f"{self.name} was sent {frame}"
                 return
@@ -390,7 +413,7 @@ def lost(data, ledger):
     return len(ledger.answered - set(stored)), len(stored) - len(set(stored))
 
 
-async def settle(relay, ledger, devices, timeout=120):
+async def settle(relay, ledger, devices, timeout=60):
     """On a running relay: pays what was not answered, waits until every device has all that was answered, and judges."""
     payer = Payer(relay.http_port)
     for block in ledger.unanswered():
