@@ -133,6 +133,19 @@ static enum cs_err copy_store(sqlite3 *from, const char *file, char error[STORE_
     return err;
 }
 
+/* A copy that found no room may have left SQLite's own files beside it. */
+static void remove_copy(const char *file)
+{
+    static const char *const ENDINGS[] = {"", "-journal", "-wal", "-shm"};
+    size_t size = strlen(file) + sizeof("-journal");
+    char *path = cs_alloc(size);
+    for (size_t i = 0; i < sizeof(ENDINGS) / sizeof(ENDINGS[0]); i++) {
+        snprintf(path, size, "%s%s", file, ENDINGS[i]);
+        unlink(path);
+    }
+    free(path);
+}
+
 enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
 {
     sqlite3 *from;
@@ -164,7 +177,7 @@ enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_
         err = CS_EIO;
     }
     if (err != CS_OK) { /* half a backup is worse than none */
-        unlink(file);
+        remove_copy(file);
         if (has_key) {
             unlink(key);
         }
