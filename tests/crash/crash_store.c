@@ -122,13 +122,25 @@ static bool holds(const struct run *run, const char *where, char finding[LOAD_FI
  * ---------------------------------------------------------------------------------------------------- */
 
 struct tally {
-    uint64_t cuts, answered, taken, broken;
+    uint64_t cuts, at_end, answered, taken, broken;
 };
+
+/* Anywhere, or in the database alone, where only checkpoints write, or in the WAL. */
+static struct fault_plan plan_cut(uint64_t *random, uint64_t seed)
+{
+    static const unsigned FILES[] = {FAULT_EVERY_FILE, FAULT_EVERY_FILE, FAULT_DATABASE, FAULT_WAL};
+    struct fault_plan plan = {.seed = seed}; /* one draw a statement: the order is the seed's */
+    plan.calls = FAULT_WRITE | FAULT_SYNC | FAULT_TRUNCATE | FAULT_OPEN | FAULT_DELETE;
+    plan.action = fault_random_chance(random, 50) ? FAULT_CUT_AFTER : FAULT_CUT_BEFORE;
+    plan.files = FILES[fault_random_below(random, sizeof(FILES) / sizeof(FILES[0]))];
+    uint64_t most = (uint64_t)8 << fault_random_below(random, 9);
+    plan.at = 1 + fault_random_below(random, most);
+    return plan;
+}
 
 /* One folder through its cuts, and a last life without one. False when a promise was broken. */
 static bool run_group(struct run *run, uint64_t group, struct tally *tally)
 {
-    static const unsigned CALLS = FAULT_WRITE | FAULT_SYNC | FAULT_TRUNCATE | FAULT_OPEN | FAULT_DELETE;
     start_anew(run);
     uint64_t random = run->seed * 7919 + group;
     char finding[LOAD_FINDING_SIZE], where[160];
@@ -145,14 +157,10 @@ static bool run_group(struct run *run, uint64_t group, struct tally *tally)
             .cut_at_end = !last,
             .wal_most_bytes = SMALL_WAL,
             .synchronous = run->synchronous,
-            .plan = {.action = last                               ? FAULT_NONE
-                               : fault_random_chance(&random, 50) ? FAULT_CUT_AFTER
-                                                                  : FAULT_CUT_BEFORE,
-                     .calls = CALLS,
-                     .files = FAULT_EVERY_FILE,
-                     .at = 1 + fault_random_below(&random, (uint64_t)8 << fault_random_below(&random, 9)),
-                     .seed = life_seed},
         };
+        if (!last) {
+            options.plan = plan_cut(&random, life_seed);
+        }
         int code = live(run, &options);
         snprintf(where, sizeof(where),
                  "cut %d of group %llu, replay with: cuts --seed %llu --first %llu --groups 1", cut,
@@ -168,6 +176,7 @@ static bool run_group(struct run *run, uint64_t group, struct tally *tally)
         }
         tally->cuts += !last;
     }
+    tally->at_end += atomic_load(&run->shared->cuts_at_end);
     uint32_t next = atomic_load(&run->shared->next);
     for (uint32_t i = 0; i < next; i++) {
         tally->answered += atomic_load(&run->shared->answered[i]);
@@ -182,13 +191,13 @@ static int run_cuts(struct run *run)
     for (uint64_t group = run->first; group < run->first + run->groups; group++) {
         tally.broken += !run_group(run, group, &tally);
     }
-    printf("synchronous=%s, answered %s the commit, seed %llu: %llu cuts held, %llu payments answered, %llu "
-           "taken by the device, "
-           "%llu of %llu folders broken\n",
-           run->synchronous, run->early ? "before" : "after", (unsigned long long)run->seed,
-           (unsigned long long)tally.cuts, (unsigned long long)tally.answered,
-           (unsigned long long)tally.taken, (unsigned long long)tally.broken,
-           (unsigned long long)run->groups);
+    printf(
+        "synchronous=%s, answered %s the commit, seed %llu: %llu cuts held (%llu at the load's end), %llu payments answered, %llu "
+        "taken by the device, "
+        "%llu of %llu folders broken\n",
+        run->synchronous, run->early ? "before" : "after", (unsigned long long)run->seed,
+        (unsigned long long)tally.cuts, (unsigned long long)tally.at_end, (unsigned long long)tally.answered,
+        (unsigned long long)tally.taken, (unsigned long long)tally.broken, (unsigned long long)run->groups);
     return tally.broken > 0 ? BROKEN : HELD;
 }
 

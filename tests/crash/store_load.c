@@ -143,6 +143,7 @@ static void run_threads(struct life *life)
         usleep(100);
     }
     if (life->options->cut_at_end) {
+        atomic_fetch_add(&life->shared->cuts_at_end, 1);
         fault_vfs_cut(life->vfs, life->options->life_seed);
     }
     for (int i = 0; i < 1000 && !crash_device_caught_up(life->device); i++) {
@@ -178,6 +179,7 @@ static void run_by_hand(struct life *life)
         }
     }
     if (life->options->cut_at_end) {
+        atomic_fetch_add(&life->shared->cuts_at_end, 1);
         fault_vfs_cut(life->vfs, life->options->life_seed);
     }
     step_all(life);

@@ -33,6 +33,7 @@ struct load_shared {
     _Atomic uint8_t granted[LOAD_PAYMENTS];
 
     _Atomic int phase;
+    _Atomic uint32_t cuts_at_end; /* before the plan came true */
     _Atomic uint64_t
         calls;           /* that matched the plan, in the last life that was stopped cleanly, or its outage */
     char violation[200]; /* a promise broken, as the device or a payer saw it; "" is good */
