@@ -42,14 +42,8 @@ async def fail_again_and_again(folder, seed, faults):
             calls = "open,write,truncate,share" if action == "full" else "all"
             at = 1 + randomly.randrange(8 << randomly.randrange(10))
             plan = f"action={action} calls={calls} at={at} seed={randomly.randrange(2**32)}"
-            stopped = []
-
-            async def stop():
-                stopped.append(True)
-                await crowd.relay.stop()
-
-            code = await crowd.live(plan, 1, stop)
-            if not stopped:
+            code = await crowd.live(plan, 1, crowd.relay.terminate)
+            if code != 0:
                 assert code == 1, f"with «{plan}» the relay ended with {code}:\n{crowd.relay.stderr()}"
                 assert crowd.relay.reason(), f"with «{plan}» the relay ended without a reason:\n{crowd.relay.stderr()}"
             assert lost(crowd.relay.data, crowd.ledger) == (0, 0), f"«{plan}» lost payments:\n{crowd.relay.stderr()}"

@@ -318,12 +318,21 @@ class Relay:
             raise AssertionError(f"the relay did not end within {timeout} s:\n{self.stderr()}") from None
 
     async def kill(self):
-        if self.process.returncode is None:
+        try:
             self.process.kill()
+        except ProcessLookupError:
+            pass
         return await self.wait()
 
+    async def terminate(self):
+        """SIGTERM, unless it has ended by itself."""
+        try:
+            self.process.send_signal(signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+
     async def stop(self):
-        self.process.send_signal(signal.SIGTERM)
+        await self.terminate()
         code = await self.wait()
         assert code == 0, f"the relay exited {code}:\n{self.stderr()}"
 
@@ -336,8 +345,11 @@ class Relay:
         return lines[-1] if lines else None
 
     async def control(self, line):
-        """The answer to one line; "" when it ended the relay."""
-        reader, writer = await asyncio.open_unix_connection(str(self.control_path))
+        """The answer to one line; "" when it ended the relay, or the relay had ended by itself."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self.control_path))
+        except ConnectionError:
+            return ""
         try:
             writer.write(line.encode() + b"\n")
             return (await reader.readline()).decode().strip()
