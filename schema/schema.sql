@@ -82,7 +82,7 @@ CREATE TABLE delivery (
     final_at INTEGER CHECK ((state IN ('actuated', 'refused', 'expired')) = (final_at IS NOT NULL)),
     seconds INTEGER, -- of actuated
     reason TEXT      -- of refused and expired
-) STRICT;
+, config_version INTEGER) STRICT; -- config_version NULL: the device had no config
 -- What a session may still have to read. Partial: a full index costs the commit path 40 %.
 CREATE UNIQUE INDEX delivery_due ON delivery (device, seq) WHERE state IN ('stored', 'sent', 'expired');
 -- The refund list's raw material: rare by nature.
@@ -124,3 +124,22 @@ CREATE TABLE api_token (
     created_at INTEGER NOT NULL,
     revoked_at INTEGER
 ) STRICT;
+
+-- What a device is told of its addresses and tariff. A payment is priced by the version it names, so versions stay.
+CREATE TABLE device_config (
+    device INTEGER NOT NULL REFERENCES device (num),
+    version INTEGER NOT NULL CHECK (version > 0),
+    settings TEXT NOT NULL, -- what an operator gave: {"tariff":…,"late_after_s":…}
+    body TEXT NOT NULL,     -- what the device is told: the settings and its addresses
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (device, version)
+) STRICT, WITHOUT ROWID;
+
+-- Seqs without a delivery: the device had them from a store that was rolled back.
+CREATE TABLE seq_gap (
+    device INTEGER NOT NULL REFERENCES device (num),
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL CHECK (first <= last),
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (device, first)
+) STRICT, WITHOUT ROWID;

@@ -271,6 +271,8 @@ static enum cs_err start(struct app *app, char error[ERROR_SIZE])
         .raised = push_post_raised,
         .ended = push_post_ended,
         .page = push_post_page,
+        .config = push_post_config,
+        .heard = push_post_heard,
     };
     store_start(app->store, &events);
     enum cs_err err = control_open(app->config.store_data, &app->control, error);

@@ -17,28 +17,6 @@
 #define LOCKED_PATIENCE_MS 3000
 #define LOCKED_PAUSE_MS    100
 
-/* No session begins here, so none of these is ever called with one. */
-static void on_live(void *context, const struct store_session *session, const struct store_delivery *delivery)
-{
-    (void)context, (void)session, (void)delivery;
-}
-
-static void on_raised(void *context, const struct store_session *session, uint64_t head)
-{
-    (void)context, (void)session, (void)head;
-}
-
-static void on_ended(void *context, const struct store_session *session, const char *reason)
-{
-    (void)context, (void)session, (void)reason;
-}
-
-static void on_page(void *context, const struct store_session *session, uint64_t from, uint64_t to,
-                    uint64_t head, const struct store_delivery *deliveries, size_t count)
-{
-    (void)context, (void)session, (void)from, (void)to, (void)head, (void)deliveries, (void)count;
-}
-
 static enum cs_err run_here(const char *dir, json_t *request, json_t **answer, char error[STORE_ERROR_SIZE])
 {
     struct metrics *metrics = metrics_open();
@@ -55,11 +33,10 @@ static enum cs_err run_here(const char *dir, json_t *request, json_t **answer, c
         .synchronous = "FULL",
         .metrics = metrics,
     };
-    const struct store_events events = {NULL, on_live, on_raised, on_ended, on_page};
     struct store *store;
     enum cs_err err = store_open(&options, &store, error);
     if (err == CS_OK) {
-        store_start(store, &events);
+        store_start(store, NULL);
         *answer = command_run(store, request);
         store_stop(store);
         store_close(store);

@@ -45,6 +45,17 @@ enum cs_err cursor_begin_session(struct cursor *cursor, uint64_t generation, uin
     return CS_OK;
 }
 
+uint64_t cursor_roll_back(struct cursor *cursor, uint64_t resume)
+{
+    uint64_t shift = resume > cursor->acked ? resume - cursor->acked : 0;
+    cursor->generation = 0; /* an older session goes by the old numbers */
+    cursor->head += shift;
+    cursor->acked += shift;
+    cursor->sent = cursor->acked;
+    check(cursor);
+    return shift;
+}
+
 bool cursor_is_live(const struct cursor *cursor, uint64_t generation)
 {
     return generation != 0 && cursor->generation == generation;

@@ -43,6 +43,12 @@ enum cursor_post cursor_take_payment(struct cursor *cursor, uint64_t *seq);
 CS_MUST_CHECK enum cs_err cursor_begin_session(struct cursor *cursor, uint64_t generation, uint64_t resume,
                                                uint32_t window);
 
+/*
+ * The store was rolled back, and the device has persisted `resume`, whether or not this store ever sent it: nothing is acked; what was not
+ * acked is numbered anew, right after resume. Returns by how much each seq above acked is to be raised (0: they may stay).
+ */
+uint64_t cursor_roll_back(struct cursor *cursor, uint64_t resume);
+
 /* False when `generation` is not the live one (0 never is): whatever comes from it is to be ignored. */
 bool cursor_is_live(const struct cursor *cursor, uint64_t generation);
 void cursor_end_session(struct cursor *cursor);

@@ -171,8 +171,10 @@ static void submit(struct callback *callback, struct http_request *request, cons
     *pending = (struct pending){callback, request};
     /* Deferred first: the writer may be done before store_submit_payment has returned. */
     http_request_defer(request);
-    enum cs_err err =
-        store_submit_payment(callback->store, payment, proof, sizeof(proof), on_stored, pending);
+    size_t size;
+    const char *body = http_request_body(request, &size);
+    enum cs_err err = store_submit_payment(callback->store, payment, proof, sizeof(proof), body, size, on_stored,
+                                           pending);
     if (err != CS_OK) {
         free(pending);
         refuse_payment(callback, request, err);

@@ -152,15 +152,15 @@ static void on_hello(struct device *device, const struct device_hello *hello)
         device_fail(device, DEVICE_CLOSE_RETIRED, "this device is retired for good");
         return;
     }
-    if (hello->epoch[0] != '\0' && strcmp(hello->epoch, store_epoch(push->store)) != 0) {
-        device_fail(device, DEVICE_CLOSE_ROLLED_BACK,
-                    "\"epoch\" is another store's: this one was restored; an operator has to look");
-        return;
-    }
     device->phase = DEVICE_BEGINNING;
     session_set_timeout(device->session, 0);
-    enum cs_err err = store_submit_session(push->store, key.device, session_handle(device->session),
-                                           hello->resume, on_begun, push);
+    const struct store_hello begin = {
+        .device = key.device,
+        .handle = session_handle(device->session),
+        .resume = hello->resume,
+        .other_epoch = hello->epoch[0] != '\0' && strcmp(hello->epoch, store_epoch(push->store)) != 0,
+    };
+    enum cs_err err = store_submit_session(push->store, &begin, on_begun, push);
     if (err != CS_OK) {
         device_refuse_begin(device, err);
         return;

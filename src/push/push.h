@@ -47,4 +47,7 @@ void push_post_ended(void *push, const struct store_session *session, const char
 void push_post_page(void *push, const struct store_session *session, uint64_t from, uint64_t to,
                     uint64_t head, const struct store_delivery *deliveries, size_t count);
 
+void push_post_config(void *push, const struct store_session *session, uint64_t version, const char *body);
+void push_post_heard(void *push, const struct payment *payment, const char *notice, size_t notice_size);
+
 #endif

@@ -98,8 +98,8 @@ void directory_add_device(struct directory *directory, struct device *device)
     pthread_rwlock_unlock(&directory->lock);
 }
 
-static void add_subscription(struct directory *directory, const struct address *address, int64_t address_num,
-                             const struct subscriber *subscriber)
+static struct address_entry *take_entry(struct directory *directory, const struct address *address,
+                                        int64_t address_num)
 {
     struct address_entry *entry = directory_find_address(directory, address);
     if (entry == NULL) {
@@ -108,6 +108,23 @@ static void add_subscription(struct directory *directory, const struct address *
         entry->num = address_num;
         insert(&directory->address_by_bytes, entry, compare_address);
     }
+    return entry;
+}
+
+void directory_listen(struct directory *directory, const struct address *address, int64_t address_num,
+                      int change)
+{
+    pthread_rwlock_wrlock(&directory->lock);
+    struct address_entry *entry = take_entry(directory, address, address_num);
+    assert(change > 0 || entry->listeners > 0);
+    entry->listeners = change > 0 ? entry->listeners + 1 : entry->listeners - 1;
+    pthread_rwlock_unlock(&directory->lock);
+}
+
+static void add_subscription(struct directory *directory, const struct address *address, int64_t address_num,
+                             const struct subscriber *subscriber)
+{
+    struct address_entry *entry = take_entry(directory, address, address_num);
     if (entry->count == entry->capacity) {
         entry->capacity = entry->capacity * 2 + 1;
         entry->subscribers = cs_realloc(entry->subscribers, entry->capacity * sizeof(struct subscriber));
@@ -156,6 +173,13 @@ void directory_remove_subscription(struct directory *directory, int64_t subscrip
     struct removal removal = {.subscription = subscription};
     pthread_rwlock_wrlock(&directory->lock);
     twalk_r(directory->address_by_bytes, remove_from, &removal);
+    pthread_rwlock_unlock(&directory->lock);
+}
+
+void directory_set_device_state(struct directory *directory, struct device *device, enum device_state state)
+{
+    pthread_rwlock_wrlock(&directory->lock);
+    device->state = state;
     pthread_rwlock_unlock(&directory->lock);
 }
 
@@ -211,8 +235,9 @@ void directory_revoke_token(struct directory *directory, const char *id, int64_t
 
 enum { LOAD_DEVICES, LOAD_SUBSCRIPTIONS, LOAD_TOKENS, LOAD_COUNT };
 static const char *const LOAD_SQL[] = {
-    [LOAD_DEVICES] = "SELECT num, id, auth, credential, state, expire_after_ms, head, sent, acked "
-                     "FROM device JOIN device_cursor ON device = num ORDER BY num",
+    [LOAD_DEVICES] = "SELECT num, id, auth, credential, state, expire_after_ms, head, sent, acked, "
+                     "(SELECT coalesce(max(version), 0) FROM device_config f WHERE f.device = num) FROM "
+                     "device JOIN device_cursor ON device = num ORDER BY num",
     [LOAD_SUBSCRIPTIONS] =
         "SELECT s.num, s.device, s.minimum, a.num, a.chain, a.bytes "
         "FROM subscription s JOIN address a ON a.num = s.address WHERE s.removed_at IS NULL ORDER BY s.num",
@@ -235,6 +260,7 @@ static void load_device(struct directory *directory, sqlite3_stmt *row)
     device->cursor.head = (uint64_t)sqlite3_column_int64(row, 6);
     device->cursor.sent = (uint64_t)sqlite3_column_int64(row, 7);
     device->cursor.acked = (uint64_t)sqlite3_column_int64(row, 8);
+    device->config_version = (uint64_t)sqlite3_column_int64(row, 9);
     add_device(directory, device);
 }
 

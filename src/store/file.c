@@ -196,6 +196,20 @@ enum cs_err file_migrate(sqlite3 *db, int version, void (*ran)(void *context, co
     return CS_OK;
 }
 
+int64_t file_read_number(sqlite3 *db, const char *name)
+{
+    static const char *const QUERY = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?";
+    sqlite3_stmt **sql = sql_prepare(db, &QUERY, 1);
+    enum cs_err err;
+    int64_t number = 0;
+    sql_bind(sql[0], "t", name);
+    if (sql_step(sql[0], &err)) {
+        number = sqlite3_column_int64(sql[0], 0);
+    }
+    sql_finalize(sql, 1);
+    return number;
+}
+
 /* A backup carries an empty epoch, so that each restore gets a new one. */
 enum cs_err file_read_epoch(sqlite3 *db, char epoch[STORE_EPOCH_TEXT])
 {

@@ -18,6 +18,10 @@
 
 /* ---- the directory: devices, addresses and API tokens, in memory (directory.c) --------------------------------- */
 
+#define FLAP_FENCES    4            /* so many sessions thrown out … */
+#define FLAP_WINDOW_NS 60000000000u /* … within a minute: two machines with one credential */
+#define FLAP_SHOWN_MS  600000       /* and so long it is shown */
+
 struct device {
     char id[STORE_ID_SIZE]; /* first: the tree compares it */
     int64_t num;
@@ -26,6 +30,13 @@ struct device {
     uint8_t credential[STORE_HASH_SIZE];
     int64_t expire_after_ms;
     uint32_t subscriptions;
+    uint64_t config_version; /* 0: none yet */
+    struct store_status status;
+    int64_t last_seen_ms;
+
+    /* When sessions were fenced of late, to notice a credential that two machines have. */
+    uint64_t fenced_ns[FLAP_FENCES];
+    uint32_t fenced_next;
 
     /* The writer's alone. */
     struct cursor cursor;
@@ -35,7 +46,9 @@ struct device {
     struct store_session saved_session;
     struct device *next_dirty;
 
-    _Atomic bool connected; /* for whoever asks */
+    /* For whoever asks. */
+    _Atomic bool connected, rolled_back;
+    _Atomic int64_t flapped_at_ms; /* 0: never */
 };
 
 struct subscriber {
@@ -49,6 +62,7 @@ struct address_entry {
     int64_t num;
     struct subscriber *subscribers;
     size_t count, capacity;
+    size_t listeners; /* sessions that hear of it without being its device */
 };
 
 struct api_token {
@@ -76,9 +90,13 @@ const struct api_token *directory_find_token(const struct directory *directory,
                                              const uint8_t hash[STORE_HASH_SIZE]);
 /* The writer's: these take the write lock themselves. */
 void directory_add_device(struct directory *directory, struct device *device /* taken */);
+void directory_set_device_state(struct directory *directory, struct device *device, enum device_state state);
+/* Ends its subscriptions too. */
 void directory_retire_device(struct directory *directory, struct device *device);
 void directory_add_subscription(struct directory *directory, const struct address *address,
                                 int64_t address_num, const struct subscriber *subscriber);
+void directory_listen(struct directory *directory, const struct address *address, int64_t address_num,
+                      int change);
 void directory_remove_subscription(struct directory *directory, int64_t subscription);
 void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
                          const struct store_api_token *token);
@@ -155,12 +173,16 @@ struct store {
     int lock_fd;
     bool by_hand;
     char epoch[STORE_EPOCH_TEXT];
+    uint8_t relay_key[32]; /* DIR/relay.key, from which all others are derived */
     uint8_t token_key[32];
+    pthread_mutex_t key_lock;
+    uint32_t key_number; /* which relay key is in use; one higher with each roll */
 
     struct directory directory;
     struct inbox *inbox;
     sqlite3 *db; /* the only one that writes */
-    sqlite3_stmt **batch_sql, **payment_sql, **session_sql, **device_sql, **token_sql, **search_sql;
+    sqlite3_stmt **batch_sql, **payment_sql, **session_sql, **device_sql, **token_sql, **search_sql,
+        **config_sql;
     struct batch batch;
     struct recent_delivery *recent;
     uint64_t generation; /* of the newest session */
@@ -181,7 +203,7 @@ struct store {
     _Atomic int64_t search_lag, wal_bytes;
 
     metrics_count *batches, *commands, *stored, *duplicates, *unmatched, *below_minimum, *acks, *outcomes,
-        *contradictions, *expired, *full_commits, *pages, *checkpoints, *payment_refusals;
+        *contradictions, *expired, *full_commits, *pages, *checkpoints, *payment_refusals, *rollbacks, *flaps;
 };
 
 /* The statements of each file, prepared at open, finalized at close. */
@@ -193,6 +215,8 @@ void device_sql_open(struct store *store);
 void device_sql_close(struct store *store);
 void token_sql_open(struct store *store);
 void token_sql_close(struct store *store);
+void config_sql_open(struct store *store);
+void config_sql_close(struct store *store);
 void search_sql_open(struct store *store);
 void search_sql_close(struct store *store);
 void batch_sql_open(struct store *store);
@@ -212,6 +236,21 @@ bool search_fill(struct store *store);
 /* Deliveries that have waited longer than their operator allows. */
 void session_expire(struct store *store);
 
+/* Makes the next version of a device's config inside the batch; `settings` NULL: as they are (store_config.c). */
+struct config_change {
+    struct device *device; /* NULL: none was made */
+    uint64_t version;
+    char *body; /* owned: free() */
+};
+enum cs_err config_write(struct store *store, struct device *device, const char *settings,
+                         struct config_change *change);
+/* After the commit: the version is in effect, a live session is told; frees the body. */
+void config_post(struct store *store, struct config_change *change);
+/* The current body, owned; NULL when there is none. */
+char *config_read(struct store *store, const struct device *device);
+/* The address's row, made when it is new (store_device.c). */
+enum cs_err device_take_address(struct store *store, const struct address *address, int64_t *num);
+
 /* "dev_" and 16 random characters. */
 void store_make_id(const char *prefix, char id[STORE_ID_SIZE]);
 bool store_name_valid(const char *name);
@@ -226,10 +265,9 @@ void store_read_payment(sqlite3_stmt *statement, int first, struct payment *paym
 struct replay_request {
     struct inbox_node node; /* first */
     struct store_session session;
-    uint64_t from, to, head;
+    uint64_t from, to, head, config_version;
 };
-void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to,
-                uint64_t head);
+void replay_ask(struct store *store, const struct replay_request *request);
 void replay_open(struct store *store);
 void replay_close(struct store *store);
 void *replay_main(void *context); /* the store */
@@ -258,6 +296,8 @@ enum cs_err file_read_version(sqlite3 *db, const char *path, int *version, char 
 /* The migrations that are missing, after file_read_version, each in a transaction; `ran` is called with each name. */
 enum cs_err file_migrate(sqlite3 *db, int version, void (*ran)(void *context, const char *name),
                          void *context, char error[STORE_ERROR_SIZE]);
+/* A number in meta, 0 when it is not there. */
+int64_t file_read_number(sqlite3 *db, const char *name);
 enum cs_err file_read_epoch(sqlite3 *db, char epoch[STORE_EPOCH_TEXT]);
 
 #endif

@@ -190,10 +190,19 @@ enum cs_err maintain_backup(const char *dir, const char *file, char error[STORE_
 
 /* Each query finds what breaks a promise: one text column, a line a finding. */
 static const char *const PROMISES[] = {
-    "SELECT printf('device %s: %d deliveries up to seq %d, so there is a hole', v.id, count(d.num), c.head) "
-    "FROM device v JOIN device_cursor c ON c.device = v.num LEFT JOIN delivery d ON d.device = v.num "
-    "GROUP BY v.num HAVING count(d.num) <> c.head OR coalesce(max(d.seq), 0) <> c.head OR count(DISTINCT "
-    "d.seq) <> count(d.num)",
+    "SELECT printf('device %s: %d deliveries and %d seqs skipped by a roll-back up to seq %d, so there is a "
+    "hole', id, made, skipped, head) "
+    "FROM (SELECT v.id AS id, c.head AS head, count(d.num) AS made, count(DISTINCT d.seq) AS seqs, "
+    "coalesce(max(d.seq), 0) AS highest, "
+    "(SELECT coalesce(sum(last - first + 1), 0) FROM seq_gap g WHERE g.device = v.num) AS skipped, "
+    "(SELECT coalesce(max(last), 0) FROM seq_gap g WHERE g.device = v.num) AS gap_end "
+    "FROM device v JOIN device_cursor c ON c.device = v.num LEFT JOIN delivery d ON d.device = v.num GROUP "
+    "BY v.num) "
+    "WHERE made + skipped <> head OR max(highest, gap_end) <> head OR seqs <> made",
+    "SELECT printf('delivery %d of device %d names config %d, which is not there', d.num, d.device, "
+    "d.config_version) FROM delivery d "
+    "LEFT JOIN device_config f ON f.device = d.device AND f.version = d.config_version "
+    "WHERE d.config_version IS NOT NULL AND f.version IS NULL",
     "SELECT printf('device %s has no cursor', id) FROM device WHERE num NOT IN (SELECT device FROM "
     "device_cursor)",
     "SELECT printf('delivery %d has no payment %d', num, payment) FROM delivery WHERE payment NOT IN (SELECT "

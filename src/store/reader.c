@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/internal.h"
 
@@ -17,7 +18,7 @@
 /* One page's deliveries: the same columns in every query. */
 #define DELIVERY_COLUMNS                                                                                     \
     "d.num, v.id, d.seq, d.state, d.reason, d.stored_at, d.sent_at, d.acked_at, d.final_at, d.attempts, "    \
-    "d.seconds, " PAYMENT_COLUMNS
+    "d.seconds, coalesce(d.config_version, 0), " PAYMENT_COLUMNS
 #define DELIVERY_JOINS                                                                                       \
     " JOIN device v ON v.num = d.device JOIN payment p ON p.num = d.payment JOIN address a ON a.num = "      \
     "p.address "
@@ -31,8 +32,9 @@
     "(SELECT count(*) FROM delivery d WHERE d.num > ?6 AND d.payment = p.num), " PAYMENT_COLUMNS             \
     " FROM payment p JOIN address a ON a.num = p.address "
 #define DEVICE_COLUMNS                                                                                       \
-    "num, id, name, auth, state, expire_after_ms, created_at, retired_at, head, sent, acked FROM device "    \
-    "JOIN device_cursor ON device = num "
+    "num, id, name, auth, state, expire_after_ms, created_at, retired_at, head, sent, acked, "               \
+    "(SELECT coalesce(max(version), 0) FROM device_config f WHERE f.device = num) FROM device JOIN "         \
+    "device_cursor ON device = num "
 
 enum {
     BEGIN,
@@ -55,6 +57,7 @@ enum {
     DEVICES,
     DEVICE,
     SUBSCRIPTIONS,
+    CONFIG,
     TOKENS,
     READER_SQL_COUNT
 };
@@ -118,6 +121,8 @@ static const char *const READER_SQL[] = {
         "SELECT s.id, v.id, a.chain, a.bytes, s.minimum, s.created_at FROM subscription s JOIN device v ON "
         "v.num = s.device "
         "JOIN address a ON a.num = s.address WHERE s.device = ? AND s.removed_at IS NULL ORDER BY s.num",
+    [CONFIG] = "SELECT version, body, created_at FROM device_config WHERE device = ? AND (?2 = 0 OR version "
+               "= ?2) ORDER BY version DESC LIMIT 1",
     [TOKENS] = "SELECT id, name, role, created_at, revoked_at FROM api_token ORDER BY num",
 };
 
@@ -291,7 +296,8 @@ static enum cs_err read_deliveries(sqlite3_stmt *query, struct delivery_page *pa
         row->final_at_ms = sqlite3_column_int64(query, 8);
         row->attempts = (uint32_t)sqlite3_column_int64(query, 9);
         row->seconds = (uint32_t)sqlite3_column_int64(query, 10);
-        store_read_payment(query, 11, &row->delivery.payment);
+        row->delivery.config_version = (uint64_t)sqlite3_column_int64(query, 11);
+        store_read_payment(query, 12, &row->delivery.payment);
     }
     return err;
 }
@@ -539,9 +545,17 @@ static void read_device(struct store *store, sqlite3_stmt *query, struct store_d
     device->head_seq = (uint64_t)sqlite3_column_int64(query, 8);
     device->sent_seq = (uint64_t)sqlite3_column_int64(query, 9);
     device->acked_seq = (uint64_t)sqlite3_column_int64(query, 10);
+    device->config_version = (uint64_t)sqlite3_column_int64(query, 11);
     pthread_rwlock_rdlock(&store->directory.lock);
     const struct device *live = directory_find_device(&store->directory, device->id);
-    device->connected = live != NULL && atomic_load_explicit(&live->connected, memory_order_relaxed);
+    if (live != NULL) {
+        device->connected = atomic_load_explicit(&live->connected, memory_order_relaxed);
+        device->rolled_back = atomic_load_explicit(&live->rolled_back, memory_order_relaxed);
+        int64_t flapped_at_ms = atomic_load_explicit(&live->flapped_at_ms, memory_order_relaxed);
+        device->duplicate_credential = flapped_at_ms != 0 && clock_wall_ms() - flapped_at_ms < FLAP_SHOWN_MS;
+        device->last_seen_ms = live->last_seen_ms;
+        device->status = live->status;
+    }
     pthread_rwlock_unlock(&store->directory.lock);
 }
 
@@ -683,4 +697,30 @@ enum cs_err reader_api_tokens(struct store *store, struct store_api_token **rows
     *rows = found;
     *count = used;
     return CS_OK;
+}
+
+enum cs_err reader_config(struct store *store, const char *device_id, uint64_t version,
+                          struct reader_config *config)
+{
+    int64_t device = 0;
+    struct reader *reader;
+    enum cs_err err = take(store, &reader);
+    if (err == CS_OK) {
+        sql_bind(reader->sql[FIND_DEVICE], "t", device_id);
+        err = find_num(reader->sql[FIND_DEVICE], &device);
+    }
+    if (err == CS_OK && device != 0) {
+        sqlite3_stmt *query = reader->sql[CONFIG];
+        sql_bind(query, "ii", device, (int64_t)version);
+        if (sql_step(query, &err)) {
+            config->version = (uint64_t)sqlite3_column_int64(query, 0);
+            config->body = cs_strdup((const char *)sqlite3_column_text(query, 1));
+            config->created_at_ms = sqlite3_column_int64(query, 2);
+            sqlite3_reset(query);
+        } else {
+            device = 0;
+        }
+    }
+    give_back(store, reader);
+    return err != CS_OK ? err : device == 0 ? CS_ENOTFOUND : CS_OK;
 }

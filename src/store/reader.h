@@ -69,6 +69,15 @@ CS_MUST_CHECK enum cs_err reader_device(struct store *store, const char *id, str
 /* All of one device's: they are bounded by the limit. CS_ENOTFOUND: the device. */
 CS_MUST_CHECK enum cs_err reader_subscriptions(struct store *store, const char *device_id,
                                                struct store_subscription **rows, size_t *count);
+struct reader_config {
+    uint64_t version;
+    char *body; /* JSON, owned by the caller: free() */
+    int64_t created_at_ms;
+};
+/* version 0: the current one. CS_ENOTFOUND: no such device, or it has no such version. */
+CS_MUST_CHECK enum cs_err reader_config(struct store *store, const char *device_id, uint64_t version,
+                                        struct reader_config *config);
+
 CS_MUST_CHECK enum cs_err reader_api_tokens(struct store *store, struct store_api_token **rows,
                                             size_t *count);
 

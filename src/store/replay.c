@@ -12,7 +12,9 @@
 
 enum { READ_PAGE, REPLAY_SQL_COUNT };
 static const char *const REPLAY_SQL[] = {
-    [READ_PAGE] = "SELECT d.seq, d.state, d.reason, d.stored_at, " PAYMENT_COLUMNS
+    [READ_PAGE] = "SELECT d.seq, d.state, d.reason, d.stored_at, coalesce(d.config_version, 0), "
+                  "CASE WHEN d.config_version + 1 < ? THEN (SELECT f.body FROM device_config f "
+                  "WHERE f.device = d.device AND f.version = d.config_version) END, " PAYMENT_COLUMNS
                   " FROM delivery d INDEXED BY delivery_due "
                   "JOIN payment p ON p.num = d.payment JOIN address a ON a.num = p.address "
                   "WHERE d.device = ? AND d.seq BETWEEN ? AND ? AND d.state IN ('stored', 'sent', 'expired') "
@@ -41,14 +43,10 @@ void replay_close(struct store *store)
     sqlite3_close(store->replay_db);
 }
 
-void replay_ask(struct store *store, const struct store_session *session, uint64_t from, uint64_t to,
-                uint64_t head)
+void replay_ask(struct store *store, const struct replay_request *asked)
 {
     struct replay_request *request = cs_alloc(sizeof(*request));
-    request->session = *session;
-    request->from = from;
-    request->to = to;
-    request->head = head;
+    *request = *asked;
     if (inbox_push(store->replay_inbox, &request->node) != CS_OK) {
         free(request); /* shutting down: the session's next one reads it */
     }
@@ -58,7 +56,8 @@ static size_t read_page(struct store *store, const struct replay_request *reques
                         struct store_delivery *deliveries, size_t most)
 {
     sqlite3_stmt *read = store->replay_sql[READ_PAGE];
-    sql_bind(read, "iii", request->session.device, (int64_t)request->from, (int64_t)request->to);
+    sql_bind(read, "iiii", (int64_t)request->config_version, request->session.device, (int64_t)request->from,
+             (int64_t)request->to);
     size_t count = 0;
     enum cs_err err;
     while (sql_step(read, &err)) {
@@ -69,7 +68,11 @@ static size_t read_page(struct store *store, const struct replay_request *reques
         assert(known);
         sql_copy_text(read, 2, delivery->reason, sizeof(delivery->reason));
         delivery->stored_at_ms = sqlite3_column_int64(read, 3);
-        store_read_payment(read, 4, &delivery->payment);
+        delivery->config_version = (uint64_t)sqlite3_column_int64(read, 4);
+        if (sqlite3_column_type(read, 5) == SQLITE_TEXT) {
+            delivery->config = cs_strdup((const char *)sqlite3_column_text(read, 5));
+        }
+        store_read_payment(read, 6, &delivery->payment);
     }
     if (err != CS_OK) {
         log_die(LOG_MODULE, "cannot read %s: %s", store->path, sqlite3_errmsg(store->replay_db));
@@ -88,6 +91,9 @@ bool replay_step(struct store *store, int wait_ms)
     size_t count = most > 0 ? read_page(store, request, deliveries, most) : 0;
     store->events.page(store->events.context, &request->session, request->from, request->to, request->head,
                        deliveries, count);
+    for (size_t i = 0; i < count; i++) {
+        free((void *)(uintptr_t)deliveries[i].config); /* const for those who are told */
+    }
     free(deliveries);
     free(request);
     return true;

@@ -43,6 +43,10 @@ static void add_metrics(struct store *store)
          "Deliveries that expired or whose device was retired."},
         {&store->pages, "coinslot_replay_pages_total", "",
          "Pages read for sessions that had something to catch up with."},
+        {&store->rollbacks, "coinslot_store_rollbacks_total", "",
+         "Sessions of devices that knew more than this store: it was restored from a backup."},
+        {&store->flaps, "coinslot_sessions_flapping_total", "",
+         "Sessions thrown out by another of the same device more than three times a minute."},
         {&store->checkpoints, "coinslot_store_checkpoints_total", "", "Passes over the write-ahead log."},
     };
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
@@ -168,13 +172,12 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
 static enum cs_err open_key(struct store *store, char error[STORE_ERROR_SIZE])
 {
     static const char LABEL[] = "coinslot token hash";
-    uint8_t key[32];
-    enum cs_err err = file_read_key(store->options.dir, access(store->path, F_OK) == 0, key, error);
+    enum cs_err err =
+        file_read_key(store->options.dir, access(store->path, F_OK) == 0, store->relay_key, error);
     if (err == CS_OK) {
         crypto_generichash(store->token_key, sizeof(store->token_key), (const uint8_t *)LABEL,
-                           sizeof(LABEL) - 1, key, sizeof(key));
+                           sizeof(LABEL) - 1, store->relay_key, sizeof(store->relay_key));
     }
-    sodium_memzero(key, sizeof(key));
     return err;
 }
 
@@ -186,10 +189,12 @@ static void open_statements(struct store *store)
     device_sql_open(store);
     token_sql_open(store);
     search_sql_open(store);
+    config_sql_open(store);
 }
 
 static void close_statements(struct store *store)
 {
+    config_sql_close(store);
     search_sql_close(store);
     token_sql_close(store);
     device_sql_close(store);
@@ -213,6 +218,7 @@ enum cs_err store_open(const struct store_options *options, struct store **opene
     store->lock_fd = lock_fd;
     store->path = file_path(options->dir, "coinslot.db");
     directory_init(&store->directory);
+    pthread_mutex_init(&store->key_lock, NULL);
     enum cs_err err = open_key(store, error); /* first: a store without its key is not to be opened */
     err = err != CS_OK ? err : open_file(store, error);
     if (err == CS_OK && directory_load(&store->directory, store->db) != CS_OK) {
@@ -228,6 +234,7 @@ enum cs_err store_open(const struct store_options *options, struct store **opene
         free(store);
         return err;
     }
+    store->key_number = (uint32_t)file_read_number(store->db, "relay_key");
     store->inbox = inbox_open(options->inbox_capacity);
     store->recent = cs_alloc(RECENT_SLOTS * sizeof(struct recent_delivery));
     open_statements(store);
@@ -242,7 +249,9 @@ enum cs_err store_open(const struct store_options *options, struct store **opene
 
 void store_start_by_hand(struct store *store, const struct store_events *events)
 {
-    store->events = *events;
+    if (events != NULL) {
+        store->events = *events;
+    }
     store->by_hand = true;
     atomic_store(&store->running, true);
 }
@@ -261,7 +270,9 @@ bool store_step_replayer(struct store *store)
 
 void store_start(struct store *store, const struct store_events *events)
 {
-    store->events = *events;
+    if (events != NULL) {
+        store->events = *events;
+    }
     atomic_store(&store->running, true);
     checkpoint_start(store->checkpointer);
     if (pthread_create(&store->writer, NULL, writer_main, store) != 0 ||
@@ -295,6 +306,8 @@ void store_close(struct store *store)
     inbox_close(store->inbox);
     directory_fini(&store->directory);
     sodium_memzero(store->token_key, sizeof(store->token_key));
+    sodium_memzero(store->relay_key, sizeof(store->relay_key));
+    pthread_mutex_destroy(&store->key_lock);
     close(store->lock_fd);
     free(store->recent);
     free(store->path);

@@ -55,6 +55,12 @@ struct store_delivery {
     enum delivery_state state;
     char reason[STORE_REASON_SIZE]; /* of expired and refused, else "" */
     int64_t stored_at_ms;
+    uint64_t config_version; /* by which it is priced; 0: the device had no config */
+    /*
+     * That version's body, where it is older than the one before the current: the device may not have it. Else NULL.
+     * Borrowed while an event is told; whoever keeps the delivery copies it.
+     */
+    const char *config;
     struct payment payment;
 };
 
@@ -75,7 +81,7 @@ struct store_events {
     void (*live)(void *context, const struct store_session *session, const struct store_delivery *delivery);
     /* writer: seqs up to head exist; the session is to ask for a page. */
     void (*raised)(void *context, const struct store_session *session, uint64_t head);
-    /* writer: a newer session has begun, or the device was retired (reason "retired"), or "fenced". */
+    /* writer: a newer session has begun (reason "fenced"), or the device was "retired" or "disabled". */
     void (*ended)(void *context, const struct store_session *session, const char *reason);
     /*
      * replayer: the answer to store_submit_page. The deliveries with from <= seq <= to, in order; seqs between that are missing or
@@ -84,6 +90,10 @@ struct store_events {
      */
     void (*page)(void *context, const struct store_session *session, uint64_t from, uint64_t to,
                  uint64_t head, const struct store_delivery *deliveries, size_t count);
+    /* writer: an operator has changed what the device is told. `body` is JSON, borrowed. */
+    void (*config)(void *context, const struct store_session *session, uint64_t version, const char *body);
+    /* writer: a payment to an address that somebody listens to (store_submit_listen). `notice` is NULL or as it was submitted. */
+    void (*heard)(void *context, const struct payment *payment, const char *notice, size_t notice_size);
 };
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
@@ -95,7 +105,8 @@ struct store_events {
 CS_MUST_CHECK enum cs_err store_open(const struct store_options *options, struct store **store,
                                      char error[STORE_ERROR_SIZE]);
 
-void store_start(struct store *store, const struct store_events *events); /* starts the three threads */
+/* Starts the three threads. `events` NULL: no session will begin and nobody will listen. */
+void store_start(struct store *store, const struct store_events *events);
 
 /* Refuses new commands, commits those that were accepted, calls them all back, ends the threads. */
 void store_stop(struct store *store);
@@ -105,6 +116,14 @@ void store_close(struct store *store);
 void store_start_by_hand(struct store *store, const struct store_events *events);
 bool store_step_writer(struct store *store);
 bool store_step_replayer(struct store *store);
+
+/*
+ * The relay's Ed25519 key (libsodium's forms). ahead 0: the one in use; 1: the one that the next roll brings, so that devices can pin both.
+ * Any thread.
+ */
+void store_relay_key(struct store *store, uint32_t ahead, uint8_t public_key[32], uint8_t secret_key[64]);
+/* The next key comes into use; waits for its commit. Sessions that are under way go on. */
+CS_MUST_CHECK enum cs_err store_roll_relay_key(struct store *store);
 
 /* Hash of a token under the relay's secret (DIR/relay.key): what is stored and compared, never the token itself. */
 void store_hash_token(struct store *store, const char *token, uint8_t hash[STORE_HASH_SIZE]);
@@ -128,12 +147,22 @@ bool store_knows_address(struct store *store, const struct address *address);
 typedef void (*store_payment_done)(void *context, enum cs_err err, enum store_payment_outcome outcome);
 
 /*
- * `proof` (packed block, may be NULL) is kept beside the payment. CS_EBUSY: the inbox is full; CS_EFULL: the disk is, nearly;
+ * `proof` (packed block, may be NULL) is kept beside the payment; `notice` (what the source sent, may be NULL) is handed to those who
+ * listen. CS_EBUSY: the inbox is full; CS_EFULL: the disk is, nearly;
  * CS_ECLOSED. The callback's err: CS_OK, or CS_EFULL when the disk filled up under way.
  */
 CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct payment *payment,
-                                               const uint8_t *proof, size_t proof_size,
-                                               store_payment_done done, void *context);
+                                               const uint8_t *proof, size_t proof_size, const char *notice,
+                                               size_t notice_size, store_payment_done done, void *context);
+
+/*
+ * Somebody listens to an address without being a device (the legacy protocol): it counts as subscribed, and its payments are stored
+ * without a delivery and told by events.heard. Counted: each listen needs its unlisten. In effect once `done` was called.
+ */
+typedef void (*store_listen_done)(void *context, uint64_t handle, enum cs_err err);
+CS_MUST_CHECK enum cs_err store_submit_listen(struct store *store, const struct address *address,
+                                              uint64_t handle, store_listen_done done, void *context);
+CS_MUST_CHECK enum cs_err store_submit_unlisten(struct store *store, const struct address *address);
 
 /* ---- sessions -------------------------------------------------------------------------------------------------- */
 
@@ -152,20 +181,32 @@ struct store_device_key {
 /* By id, from memory: what is needed to judge a hello. */
 bool store_find_device(struct store *store, const char *id, struct store_device_key *found);
 
+/* What a device that was let in says of itself. */
+struct store_hello {
+    int64_t device;
+    uint64_t handle;  /* the push server's number for the session */
+    uint64_t resume;  /* the last seq that the device has persisted */
+    bool other_epoch; /* it took that seq from a store with another epoch */
+};
+
 struct store_begun {
     struct store_session session;
     uint64_t acked, head;
     uint32_t window;
+    uint64_t config_version; /* 0: none */
+    const char *config;      /* its body; borrowed while `done` runs; NULL: none */
+    /* The store was rolled back: the seqs from … to are in the device, and not here. to 0: nothing of the kind. */
+    uint64_t gap_from, gap_to;
 };
 
 /*
- * err: CS_OK; CS_ECONFLICT: resume is above the highest seq ever sent; CS_EDENIED: disabled, retired, or not there;
- * CS_EFULL. On CS_OK everything for the device is posted to this session from that commit on.
+ * err: CS_OK; CS_EDENIED: disabled, retired, or not there; CS_EFULL. A resume above the highest seq ever sent, or from another epoch, means
+ * that the store was rolled back: nothing is acked, what waits is numbered anew from resume + 1. On CS_OK everything for the device is posted to this session from that commit on.
  */
 typedef void (*store_session_done)(void *context, uint64_t handle, enum cs_err err,
                                    const struct store_begun *begun);
-CS_MUST_CHECK enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle,
-                                               uint64_t resume, store_session_done done, void *context);
+CS_MUST_CHECK enum cs_err store_submit_session(struct store *store, const struct store_hello *hello,
+                                               store_session_done done, void *context);
 
 /* Commands of a session that is no longer the device's live one change nothing. CS_EBUSY: keep it and try again. */
 CS_MUST_CHECK enum cs_err store_submit_session_end(struct store *store, const struct store_session *session);
@@ -192,6 +233,17 @@ CS_MUST_CHECK enum cs_err store_submit_outcome(struct store *store, const struct
 
 /* ---- devices, subscriptions, API tokens: changes, each waits for its commit -------------------------------------- */
 
+/* What a device last said of itself; kept in memory. */
+struct store_status {
+    int64_t at_ms; /* 0: nothing yet */
+    char firmware[33];
+    int64_t uptime_s, rssi, remaining_s; /* INT64_MIN: not said */
+    int relay_on;                        /* 0, 1; -1: not said */
+    uint64_t config_version;
+};
+/* Any thread. */
+void store_note_status(struct store *store, int64_t device, const struct store_status *status);
+
 struct store_device {
     char id[STORE_ID_SIZE];
     char name[STORE_NAME_SIZE];
@@ -201,7 +253,13 @@ struct store_device {
     int64_t created_at_ms;
     int64_t retired_at_ms; /* 0: not retired */
     uint64_t head_seq, sent_seq, acked_seq;
+    uint64_t config_version; /* 0: none yet */
     bool connected;
+    bool
+        duplicate_credential; /* its sessions keep throwing each other out: two machines have one credential */
+    bool rolled_back;         /* it knew more than this store, which was restored from a backup */
+    int64_t last_seen_ms;     /* since the relay started; 0: not */
+    struct store_status status;
 };
 
 /* device: name, auth and expire_after_ms are given; the rest is filled in. CS_EINVAL: the name. */
@@ -209,6 +267,21 @@ CS_MUST_CHECK enum cs_err store_create_device(struct store *store, struct store_
                                               const uint8_t credential[STORE_HASH_SIZE]);
 /* Its session ends, what was not sent expires with reason "retired", its subscriptions end. CS_ENOTFOUND. Again: CS_OK. */
 CS_MUST_CHECK enum cs_err store_retire_device(struct store *store, const char *id);
+
+/*
+ * Disabled: its session ends, payments are stored and wait. Active again: it may connect. CS_ENOTFOUND; CS_EDENIED: it is retired.
+ * state is DEVICE_ACTIVE or DEVICE_DISABLED.
+ */
+CS_MUST_CHECK enum cs_err store_set_device_state(struct store *store, const char *id,
+                                                 enum device_state state);
+
+/*
+ * What an operator sets for a device: a JSON object without addresses, already checked by the caller. Makes a new version (so does every
+ * change of its subscriptions), tells a live session. CS_ENOTFOUND; CS_EDENIED: retired; CS_EINVAL: longer than STORE_SETTINGS_MOST.
+ */
+#define STORE_SETTINGS_MOST 2048
+CS_MUST_CHECK enum cs_err store_set_config(struct store *store, const char *id, const char *settings,
+                                           uint64_t *version);
 
 struct store_subscription {
     char id[STORE_ID_SIZE];
@@ -223,6 +296,20 @@ CS_MUST_CHECK enum cs_err store_create_subscription(struct store *store,
                                                     struct store_subscription *subscription);
 CS_MUST_CHECK enum cs_err store_remove_subscription(struct store *store, const char *device_id,
                                                     const char *id);
+
+/* One device of an import, with its subscriptions. Results are filled in. */
+struct store_import {
+    struct store_device device; /* name, auth, expire_after_ms are given */
+    uint8_t credential[STORE_HASH_SIZE];
+    struct store_subscription *subscriptions; /* address and minimum are given */
+    size_t subscription_count;
+    enum cs_err
+        err; /* CS_OK; CS_EINVAL: the name; CS_EBUSY: too many subscriptions; CS_ECONFLICT: an address twice */
+};
+#define STORE_IMPORT_MOST 256
+/* All that are sound in one transaction. CS_EFULL, CS_EBUSY, CS_ECLOSED: none was made. */
+CS_MUST_CHECK enum cs_err store_import_devices(struct store *store, struct store_import *devices,
+                                               size_t count);
 
 enum store_role { ROLE_VIEWER, ROLE_AUDITOR, ROLE_OPERATOR, ROLE_ADMIN };
 #define STORE_ROLE_COUNT 4

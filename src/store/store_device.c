@@ -14,6 +14,7 @@
 enum {
     INSERT_DEVICE,
     INSERT_CURSOR,
+    SET_STATE,
     RETIRE_DEVICE,
     END_SUBSCRIPTIONS,
     EXPIRE_STORED,
@@ -28,6 +29,7 @@ static const char *const DEVICE_SQL[] = {
     [INSERT_DEVICE] = "INSERT INTO device (id, name, auth, credential, state, expire_after_ms, created_at) "
                       "VALUES (?, ?, ?, ?, 'active', ?, ?)",
     [INSERT_CURSOR] = "INSERT INTO device_cursor (device, head, sent, acked) VALUES (?, 0, 0, 0)",
+    [SET_STATE] = "UPDATE device SET state = ? WHERE num = ?",
     [RETIRE_DEVICE] = "UPDATE device SET state = 'retired', retired_at = ? WHERE num = ?",
     [END_SUBSCRIPTIONS] = "UPDATE subscription SET removed_at = ? WHERE device = ? AND removed_at IS NULL",
     [EXPIRE_STORED] =
@@ -141,62 +143,194 @@ bool store_find_device(struct store *store, const char *id, struct store_device_
     return device != NULL;
 }
 
-/* ---- create a device --------------------------------------------------------------------------------------------- */
+enum cs_err device_take_address(struct store *store, const struct address *address, int64_t *num)
+{
+    const char *chain = chain_text((enum chain)address->chain);
+    sqlite3_stmt *insert = store->device_sql[INSERT_ADDRESS], *find = store->device_sql[FIND_ADDRESS];
+    sql_bind(insert, "tb", chain, address->bytes, (size_t)address->length);
+    enum cs_err err = writer_run(store, insert);
+    if (err != CS_OK) {
+        return err;
+    }
+    sql_bind(find, "tb", chain, address->bytes, (size_t)address->length);
+    if (!writer_find(store, find, &err)) {
+        assert(err != CS_OK); /* it was just written */
+        return err;
+    }
+    *num = sqlite3_column_int64(find, 0);
+    sqlite3_reset(find);
+    return CS_OK;
+}
 
-struct create_command {
+/* ---- create devices ------------------------------------------------------------------------------------------------ */
+
+/* One device or many, each with its subscriptions, in one transaction. */
+struct import_command {
     struct waiting_command waiting; /* first */
-    struct store_device *device;
-    const uint8_t *credential;
-    int64_t num;
+    struct store_import *imports;
+    size_t count;
+    struct import_made {
+        struct device *device; /* NULL: it was refused */
+        int64_t *subscriptions, *addresses;
+        struct config_change change;
+    } * made;
 };
 
-static enum cs_err create_apply(struct store *store, struct command *base)
+static enum cs_err judge_import(const struct store *store, const struct store_import *import)
 {
-    struct create_command *create = (struct create_command *)base;
-    struct store_device *device = create->device;
+    if (!store_name_valid(import->device.name) || import->device.expire_after_ms < 0) {
+        return CS_EINVAL;
+    }
+    if (import->subscription_count > store->options.subscriptions_most) {
+        return CS_EBUSY;
+    }
+    for (size_t i = 0; i < import->subscription_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (address_equal(&import->subscriptions[i].address, &import->subscriptions[j].address)) {
+                return CS_ECONFLICT;
+            }
+        }
+    }
+    return CS_OK;
+}
+
+static enum cs_err insert_device(struct store *store, struct store_import *import, struct device *made)
+{
+    struct store_device *device = &import->device;
     device->created_at_ms = store->batch.now_ms;
     sqlite3_stmt *insert = store->device_sql[INSERT_DEVICE];
-    sql_bind(insert, "tttboi", device->id, device->name, device_auth_text(device->auth), create->credential,
+    sql_bind(insert, "tttboi", device->id, device->name, device_auth_text(device->auth), import->credential,
              (size_t)STORE_HASH_SIZE, device->expire_after_ms, device->created_at_ms);
     enum cs_err err = writer_run(store, insert);
-    if (err == CS_OK) {
-        create->num = sqlite3_last_insert_rowid(store->db);
-        sql_bind(store->device_sql[INSERT_CURSOR], "i", create->num);
-        err = writer_run(store, store->device_sql[INSERT_CURSOR]);
+    if (err != CS_OK) {
+        return err;
+    }
+    made->num = sqlite3_last_insert_rowid(store->db);
+    sql_bind(store->device_sql[INSERT_CURSOR], "i", made->num);
+    return writer_run(store, store->device_sql[INSERT_CURSOR]);
+}
+
+static enum cs_err insert_subscription(struct store *store, struct store_subscription *subscription,
+                                       int64_t device, int64_t *num, int64_t *address_num)
+{
+    uint8_t minimum[16];
+    amount_to_bytes(subscription->minimum, minimum);
+    subscription->created_at_ms = store->batch.now_ms;
+    enum cs_err err = device_take_address(store, &subscription->address, address_num);
+    if (err != CS_OK) {
+        return err;
+    }
+    sqlite3_stmt *insert = store->device_sql[INSERT_SUBSCRIPTION];
+    sql_bind(insert, "tiibi", subscription->id, device, *address_num, minimum, sizeof(minimum),
+             subscription->created_at_ms);
+    err = writer_run(store, insert);
+    *num = sqlite3_last_insert_rowid(store->db);
+    return err;
+}
+
+static enum cs_err import_one(struct store *store, struct store_import *import, struct import_made *made)
+{
+    struct device *device = cs_alloc(sizeof(*device));
+    memcpy(device->id, import->device.id, sizeof(device->id));
+    device->state = DEVICE_ACTIVE;
+    device->auth = import->device.auth;
+    device->expire_after_ms = import->device.expire_after_ms;
+    memcpy(device->credential, import->credential, sizeof(device->credential));
+    made->device = device;
+    size_t count = import->subscription_count;
+    made->subscriptions = cs_alloc((count + 1) * sizeof(int64_t));
+    made->addresses = cs_alloc((count + 1) * sizeof(int64_t));
+    enum cs_err err = insert_device(store, import, device);
+    for (size_t i = 0; i < count && err == CS_OK; i++) {
+        err = insert_subscription(store, &import->subscriptions[i], device->num, &made->subscriptions[i],
+                                  &made->addresses[i]);
+    }
+    return err != CS_OK || count == 0 ? err : config_write(store, device, NULL, &made->change);
+}
+
+static enum cs_err import_apply(struct store *store, struct command *base)
+{
+    struct import_command *command = (struct import_command *)base;
+    enum cs_err err = CS_OK;
+    for (size_t i = 0; i < command->count && err == CS_OK; i++) {
+        if (command->imports[i].err == CS_OK) {
+            err = import_one(store, &command->imports[i], &command->made[i]);
+        }
     }
     return err;
 }
 
-static void create_committed(struct store *store, struct command *base)
+static void import_committed(struct store *store, struct command *base)
 {
-    const struct create_command *create = (const struct create_command *)base;
-    struct device *device = cs_alloc(sizeof(*device));
-    memcpy(device->id, create->device->id, sizeof(device->id));
-    device->num = create->num;
-    device->state = DEVICE_ACTIVE;
-    device->auth = create->device->auth;
-    device->expire_after_ms = create->device->expire_after_ms;
-    memcpy(device->credential, create->credential, sizeof(device->credential));
-    directory_add_device(&store->directory, device);
+    struct import_command *command = (struct import_command *)base;
+    for (size_t i = 0; i < command->count; i++) {
+        struct import_made *made = &command->made[i];
+        if (made->device == NULL) {
+            continue;
+        }
+        const struct store_import *import = &command->imports[i];
+        struct device *device = made->device;
+        made->device = NULL; /* the directory's from now on */
+        directory_add_device(&store->directory, device);
+        for (size_t j = 0; j < import->subscription_count; j++) {
+            struct subscriber subscriber = {device, import->subscriptions[j].minimum, made->subscriptions[j]};
+            directory_add_subscription(&store->directory, &import->subscriptions[j].address,
+                                       made->addresses[j], &subscriber);
+        }
+        if (made->change.device != NULL) {
+            config_post(store, &made->change);
+        }
+    }
 }
 
-static const struct command_kind CREATE_KIND = {"create_device", true, create_apply, create_committed,
+static const struct command_kind IMPORT_KIND = {"import_devices", true, import_apply, import_committed,
                                                 writer_wake};
 
-enum cs_err store_create_device(struct store *store, struct store_device *device,
-                                const uint8_t credential[STORE_HASH_SIZE])
+static void prepare_import(const struct store *store, struct store_import *import)
 {
-    if (!store_name_valid(device->name) || device->expire_after_ms < 0) {
-        return CS_EINVAL;
-    }
+    struct store_device *device = &import->device;
+    import->err = judge_import(store, import);
     store_make_id("dev_", device->id);
     device->state = DEVICE_ACTIVE;
     device->retired_at_ms = 0;
     device->head_seq = device->sent_seq = device->acked_seq = 0;
-    device->connected = false;
-    struct create_command create = {
-        .waiting.command.kind = &CREATE_KIND, .device = device, .credential = credential};
-    return writer_submit_and_wait(store, &create.waiting);
+    device->config_version = import->subscription_count > 0 ? 1 : 0;
+    device->connected = device->duplicate_credential = device->rolled_back = false;
+    for (size_t i = 0; i < import->subscription_count; i++) {
+        store_make_id("sub_", import->subscriptions[i].id);
+        memcpy(import->subscriptions[i].device, device->id, sizeof(device->id));
+    }
+}
+
+enum cs_err store_import_devices(struct store *store, struct store_import *imports, size_t count)
+{
+    assert(count <= STORE_IMPORT_MOST);
+    for (size_t i = 0; i < count; i++) {
+        prepare_import(store, &imports[i]);
+    }
+    struct import_command command = {.waiting.command.kind = &IMPORT_KIND,
+                                     .imports = imports,
+                                     .count = count,
+                                     .made = cs_alloc((count + 1) * sizeof(struct import_made))};
+    enum cs_err err = writer_submit_and_wait(store, &command.waiting);
+    for (size_t i = 0; i < count; i++) {
+        free(command.made[i].device);
+        free(command.made[i].subscriptions);
+        free(command.made[i].addresses);
+        free(command.made[i].change.body);
+    }
+    free(command.made);
+    return err;
+}
+
+enum cs_err store_create_device(struct store *store, struct store_device *device,
+                                const uint8_t credential[STORE_HASH_SIZE])
+{
+    struct store_import import = {.device = *device};
+    memcpy(import.credential, credential, STORE_HASH_SIZE);
+    enum cs_err err = store_import_devices(store, &import, 1);
+    *device = import.device;
+    return import.err != CS_OK ? import.err : err;
 }
 
 /* ---- retire a device ------------------------------------------------------------------------------------------- */
@@ -257,6 +391,65 @@ enum cs_err store_retire_device(struct store *store, const char *id)
     return writer_submit_and_wait(store, &retire.waiting);
 }
 
+/* ---- disable a device, and enable it again ------------------------------------------------------------------------- */
+
+struct state_command {
+    struct waiting_command waiting; /* first */
+    const char *id;
+    enum device_state state;
+    struct device *device;
+    struct store_session ended;
+};
+
+static enum cs_err state_apply(struct store *store, struct command *base)
+{
+    struct state_command *change = (struct state_command *)base;
+    struct device *device = directory_find_device(&store->directory, change->id);
+    if (device == NULL) {
+        return CS_ENOTFOUND;
+    }
+    if (device->state == DEVICE_RETIRED) {
+        return CS_EDENIED;
+    }
+    change->device = device;
+    if (change->state == DEVICE_DISABLED && device->cursor.generation != 0) {
+        writer_touch(store, device);
+        change->ended = device->session;
+        cursor_end_session(&device->cursor);
+    }
+    sql_bind(store->device_sql[SET_STATE], "ti", device_state_text(change->state), device->num);
+    return writer_run(store, store->device_sql[SET_STATE]);
+}
+
+static void state_committed(struct store *store, struct command *base)
+{
+    const struct state_command *change = (const struct state_command *)base;
+    directory_set_device_state(&store->directory, change->device, change->state);
+    if (change->ended.generation != 0) {
+        store->events.ended(store->events.context, &change->ended, "disabled");
+    }
+}
+
+static const struct command_kind STATE_KIND = {"set_device_state", true, state_apply, state_committed,
+                                               writer_wake};
+
+enum cs_err store_set_device_state(struct store *store, const char *id, enum device_state state)
+{
+    assert(state == DEVICE_ACTIVE || state == DEVICE_DISABLED);
+    struct state_command change = {.waiting.command.kind = &STATE_KIND, .id = id, .state = state};
+    return writer_submit_and_wait(store, &change.waiting);
+}
+
+void store_note_status(struct store *store, int64_t device, const struct store_status *status)
+{
+    struct directory *directory = &store->directory;
+    pthread_rwlock_wrlock(&directory->lock);
+    assert(device > 0 && (size_t)device < directory->device_slots);
+    directory->devices[device]->status = *status;
+    directory->devices[device]->last_seen_ms = status->at_ms;
+    pthread_rwlock_unlock(&directory->lock);
+}
+
 /* ---- subscriptions --------------------------------------------------------------------------------------------- */
 
 struct subscribe_command {
@@ -264,6 +457,7 @@ struct subscribe_command {
     struct store_subscription *subscription;
     struct device *device;
     int64_t num, address_num;
+    struct config_change change;
 };
 
 static bool is_subscribed(struct store *store, const struct device *device, const struct address *address)
@@ -275,26 +469,6 @@ static bool is_subscribed(struct store *store, const struct device *device, cons
         }
     }
     return false;
-}
-
-/* The address's row, made when it is new. */
-static enum cs_err take_address(struct store *store, const struct address *address, int64_t *num)
-{
-    const char *chain = chain_text((enum chain)address->chain);
-    sqlite3_stmt *insert = store->device_sql[INSERT_ADDRESS], *find = store->device_sql[FIND_ADDRESS];
-    sql_bind(insert, "tb", chain, address->bytes, (size_t)address->length);
-    enum cs_err err = writer_run(store, insert);
-    if (err != CS_OK) {
-        return err;
-    }
-    sql_bind(find, "tb", chain, address->bytes, (size_t)address->length);
-    if (!writer_find(store, find, &err)) {
-        assert(err != CS_OK); /* it was just written */
-        return err;
-    }
-    *num = sqlite3_column_int64(find, 0);
-    sqlite3_reset(find);
-    return CS_OK;
 }
 
 static enum cs_err subscribe_apply(struct store *store, struct command *base)
@@ -315,27 +489,18 @@ static enum cs_err subscribe_apply(struct store *store, struct command *base)
         return CS_EINVAL;
     }
     subscribe->device = device;
-    subscription->created_at_ms = store->batch.now_ms;
-    enum cs_err err = take_address(store, &subscription->address, &subscribe->address_num);
-    if (err != CS_OK) {
-        return err;
-    }
-    uint8_t minimum[16];
-    amount_to_bytes(subscription->minimum, minimum);
-    sqlite3_stmt *insert = store->device_sql[INSERT_SUBSCRIPTION];
-    sql_bind(insert, "tiibi", subscription->id, device->num, subscribe->address_num, minimum, sizeof(minimum),
-             subscription->created_at_ms);
-    err = writer_run(store, insert);
-    subscribe->num = sqlite3_last_insert_rowid(store->db);
-    return err;
+    enum cs_err err =
+        insert_subscription(store, subscription, device->num, &subscribe->num, &subscribe->address_num);
+    return err != CS_OK ? err : config_write(store, device, NULL, &subscribe->change);
 }
 
 static void subscribe_committed(struct store *store, struct command *base)
 {
-    const struct subscribe_command *subscribe = (const struct subscribe_command *)base;
+    struct subscribe_command *subscribe = (struct subscribe_command *)base;
     struct subscriber subscriber = {subscribe->device, subscribe->subscription->minimum, subscribe->num};
     directory_add_subscription(&store->directory, &subscribe->subscription->address, subscribe->address_num,
                                &subscriber);
+    config_post(store, &subscribe->change);
 }
 
 static const struct command_kind SUBSCRIBE_KIND = {"subscribe", true, subscribe_apply, subscribe_committed,
@@ -346,19 +511,22 @@ enum cs_err store_create_subscription(struct store *store, struct store_subscrip
     store_make_id("sub_", subscription->id);
     struct subscribe_command subscribe = {.waiting.command.kind = &SUBSCRIBE_KIND,
                                           .subscription = subscription};
-    return writer_submit_and_wait(store, &subscribe.waiting);
+    enum cs_err err = writer_submit_and_wait(store, &subscribe.waiting);
+    free(subscribe.change.body);
+    return err;
 }
 
 struct unsubscribe_command {
     struct waiting_command waiting; /* first */
     const char *device_id, *id;
     int64_t num;
+    struct config_change change;
 };
 
 static enum cs_err unsubscribe_apply(struct store *store, struct command *base)
 {
     struct unsubscribe_command *unsubscribe = (struct unsubscribe_command *)base;
-    const struct device *device = directory_find_device(&store->directory, unsubscribe->device_id);
+    struct device *device = directory_find_device(&store->directory, unsubscribe->device_id);
     if (device == NULL) {
         return CS_ENOTFOUND;
     }
@@ -371,12 +539,15 @@ static enum cs_err unsubscribe_apply(struct store *store, struct command *base)
     unsubscribe->num = sqlite3_column_int64(find, 0);
     sqlite3_reset(find);
     sql_bind(store->device_sql[REMOVE_SUBSCRIPTION], "ii", store->batch.now_ms, unsubscribe->num);
-    return writer_run(store, store->device_sql[REMOVE_SUBSCRIPTION]);
+    err = writer_run(store, store->device_sql[REMOVE_SUBSCRIPTION]);
+    return err != CS_OK ? err : config_write(store, device, NULL, &unsubscribe->change);
 }
 
 static void unsubscribe_committed(struct store *store, struct command *base)
 {
-    directory_remove_subscription(&store->directory, ((const struct unsubscribe_command *)base)->num);
+    struct unsubscribe_command *unsubscribe = (struct unsubscribe_command *)base;
+    directory_remove_subscription(&store->directory, unsubscribe->num);
+    config_post(store, &unsubscribe->change);
 }
 
 static const struct command_kind UNSUBSCRIBE_KIND = {"unsubscribe", true, unsubscribe_apply,
@@ -386,5 +557,7 @@ enum cs_err store_remove_subscription(struct store *store, const char *device_id
 {
     struct unsubscribe_command unsubscribe = {
         .waiting.command.kind = &UNSUBSCRIBE_KIND, .device_id = device_id, .id = id};
-    return writer_submit_and_wait(store, &unsubscribe.waiting);
+    enum cs_err err = writer_submit_and_wait(store, &unsubscribe.waiting);
+    free(unsubscribe.change.body);
+    return err;
 }

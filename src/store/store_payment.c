@@ -16,8 +16,9 @@ static const char *const PAYMENT_SQL[] = {
         "INSERT INTO payment (hash, output, address, asset, sender, amount, source, node_time, stored_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [INSERT_PROOF] = "INSERT INTO payment_proof (payment, block) VALUES (?, ?)",
-    [INSERT_DELIVERY] = "INSERT INTO delivery (device, seq, payment, state, attempts, stored_at, sent_at) "
-                        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+    [INSERT_DELIVERY] =
+        "INSERT INTO delivery (device, seq, payment, state, attempts, stored_at, sent_at, config_version) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
 void payment_sql_open(struct store *store)
@@ -34,7 +35,7 @@ void payment_sql_close(struct store *store)
 struct post {
     struct store_session session;
     enum cursor_post kind;
-    uint64_t seq;
+    uint64_t seq, config_version;
 };
 
 struct payment_command {
@@ -46,8 +47,9 @@ struct payment_command {
     int64_t stored_at_ms;
     struct post one, *posts; /* `posts` is &one until there are more */
     size_t post_count, post_capacity;
-    size_t proof_size;
-    uint8_t proof[];
+    bool heard; /* somebody listens to its address */
+    size_t proof_size, notice_size;
+    uint8_t bytes[]; /* the proof, then the notice */
 };
 
 static void add_post(struct payment_command *command, const struct post *post)
@@ -98,7 +100,7 @@ static enum cs_err insert_payment(struct store *store, const struct payment_comm
     writer_note_payment(store, *num);
     if (command->proof_size > 0) {
         sqlite3_stmt *proof = store->payment_sql[INSERT_PROOF];
-        sql_bind(proof, "ib", *num, command->proof, command->proof_size);
+        sql_bind(proof, "ib", *num, command->bytes, command->proof_size);
         err = writer_run(store, proof);
     }
     return err;
@@ -114,15 +116,15 @@ static enum cs_err deliver_to(struct store *store, struct payment_command *comma
     enum delivery_state state = live ? DELIVERY_SENT : DELIVERY_STORED;
     int64_t now_ms = store->batch.now_ms;
     sqlite3_stmt *insert = store->payment_sql[INSERT_DELIVERY];
-    sql_bind(insert, "iiitiio", device->num, (int64_t)seq, payment, delivery_state_text(state), (int64_t)live,
-             now_ms, live ? now_ms : 0);
+    sql_bind(insert, "iiitiioo", device->num, (int64_t)seq, payment, delivery_state_text(state),
+             (int64_t)live, now_ms, live ? now_ms : 0, (int64_t)device->config_version);
     enum cs_err err = writer_run(store, insert);
     if (err != CS_OK) {
         return err;
     }
     writer_note_delivery(store, device->num, seq, sqlite3_last_insert_rowid(store->db));
     if (post != CURSOR_POST_NOTHING) {
-        add_post(command, &(struct post){device->session, post, seq});
+        add_post(command, &(struct post){device->session, post, seq, device->config_version});
     }
     return CS_OK;
 }
@@ -133,7 +135,7 @@ static enum cs_err payment_apply(struct store *store, struct command *base)
     const struct payment *payment = &command->payment;
     /* The writer alone changes the directory, so it may look without the lock. */
     const struct address_entry *entry = directory_find_address(&store->directory, &payment->to);
-    if (entry == NULL || entry->count == 0) {
+    if (entry == NULL || (entry->count == 0 && entry->listeners == 0)) {
         command->outcome = STORE_PAYMENT_UNMATCHED;
         return CS_OK;
     }
@@ -145,6 +147,7 @@ static enum cs_err payment_apply(struct store *store, struct command *base)
     }
     command->outcome = STORE_PAYMENT_STORED;
     command->stored_at_ms = store->batch.now_ms;
+    command->heard = entry->listeners > 0;
     int64_t num = 0;
     err = insert_payment(store, command, entry->num, &num);
     for (size_t i = 0; i < entry->count && err == CS_OK; i++) {
@@ -166,11 +169,17 @@ static void payment_committed(struct store *store, struct command *base)
     for (size_t i = 0; i < command->post_count; i++) {
         const struct post *post = &command->posts[i];
         delivery.seq = post->seq;
+        delivery.config_version = post->config_version;
         if (post->kind == CURSOR_POST_LIVE) {
             store->events.live(store->events.context, &post->session, &delivery);
         } else {
             store->events.raised(store->events.context, &post->session, post->seq);
         }
+    }
+    if (command->heard) {
+        const char *notice =
+            command->notice_size > 0 ? (const char *)command->bytes + command->proof_size : NULL;
+        store->events.heard(store->events.context, &command->payment, notice, command->notice_size);
     }
 }
 
@@ -201,14 +210,15 @@ static const struct command_kind PAYMENT_KIND = {"payment", false, payment_apply
                                                  payment_finish};
 
 enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
-                                 size_t proof_size, store_payment_done done, void *context)
+                                 size_t proof_size, const char *notice, size_t notice_size,
+                                 store_payment_done done, void *context)
 {
     assert(proof_size <= STORE_PROOF_MAX);
     if (atomic_load_explicit(&store->disk_low, memory_order_relaxed)) {
         metrics_add(store->payment_refusals, 1);
         return CS_EFULL;
     }
-    struct payment_command *command = cs_alloc(sizeof(*command) + proof_size);
+    struct payment_command *command = cs_alloc(sizeof(*command) + proof_size + notice_size);
     command->command.kind = &PAYMENT_KIND;
     command->payment = *payment;
     command->done = done;
@@ -216,8 +226,12 @@ enum cs_err store_submit_payment(struct store *store, const struct payment *paym
     command->posts = &command->one;
     command->post_capacity = 1;
     command->proof_size = proof_size;
+    command->notice_size = notice_size;
     if (proof_size > 0) {
-        memcpy(command->proof, proof, proof_size);
+        memcpy(command->bytes, proof, proof_size);
+    }
+    if (notice_size > 0) {
+        memcpy(command->bytes + proof_size, notice, notice_size);
     }
     enum cs_err err = writer_submit(store, &command->command);
     if (err != CS_OK) {
@@ -231,9 +245,70 @@ bool store_knows_address(struct store *store, const struct address *address)
 {
     pthread_rwlock_rdlock(&store->directory.lock);
     const struct address_entry *entry = directory_find_address(&store->directory, address);
-    bool known = entry != NULL && entry->count > 0;
+    bool known = entry != NULL && (entry->count > 0 || entry->listeners > 0);
     pthread_rwlock_unlock(&store->directory.lock);
     return known;
+}
+
+/* ---- listening without being a device ------------------------------------------------------------------------------ */
+
+struct listen_command {
+    struct command command; /* first */
+    struct address address;
+    int64_t address_num;
+    int change; /* 1 or -1 */
+    uint64_t handle;
+    store_listen_done done; /* NULL: nobody waits */
+    void *context;
+};
+
+static enum cs_err listen_apply(struct store *store, struct command *base)
+{
+    struct listen_command *listen = (struct listen_command *)base;
+    return listen->change > 0 ? device_take_address(store, &listen->address, &listen->address_num) : CS_OK;
+}
+
+static void listen_finish(struct store *store, struct command *base)
+{
+    struct listen_command *listen = (struct listen_command *)base;
+    /* Who stops listening does so even when the batch found no room. */
+    if (base->err == CS_OK || listen->change < 0) {
+        directory_listen(&store->directory, &listen->address, listen->address_num, listen->change);
+    }
+    if (listen->done != NULL) {
+        listen->done(listen->context, listen->handle, base->err);
+    }
+    free(listen);
+}
+
+static const struct command_kind LISTEN_KIND = {"listen", true, listen_apply, NULL, listen_finish};
+
+static enum cs_err submit_listen(struct store *store, const struct address *address, int change,
+                                 uint64_t handle, store_listen_done done, void *context)
+{
+    struct listen_command *listen = cs_alloc(sizeof(*listen));
+    listen->command.kind = &LISTEN_KIND;
+    listen->address = *address;
+    listen->change = change;
+    listen->handle = handle;
+    listen->done = done;
+    listen->context = context;
+    enum cs_err err = writer_submit(store, &listen->command);
+    if (err != CS_OK) {
+        free(listen);
+    }
+    return err;
+}
+
+enum cs_err store_submit_listen(struct store *store, const struct address *address, uint64_t handle,
+                                store_listen_done done, void *context)
+{
+    return submit_listen(store, address, 1, handle, done, context);
+}
+
+enum cs_err store_submit_unlisten(struct store *store, const struct address *address)
+{
+    return submit_listen(store, address, -1, 0, NULL, NULL);
 }
 
 void store_read_payment(sqlite3_stmt *statement, int first, struct payment *payment)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/internal.h"
 
@@ -11,7 +12,17 @@
 /* delivery_due's condition has to stand in a query as it stands in the index, or the index is not used. */
 #define DUE "state IN ('stored', 'sent', 'expired')"
 
-enum { MARK_SENT, MARK_ACKED, READ_DELIVERY, SET_OUTCOME, EXPIRE, SESSION_SQL_COUNT };
+enum {
+    MARK_SENT,
+    MARK_ACKED,
+    READ_DELIVERY,
+    SET_OUTCOME,
+    EXPIRE,
+    RENUMBER,
+    RENUMBER_INDEX,
+    INSERT_GAP,
+    SESSION_SQL_COUNT
+};
 static const char *const SESSION_SQL[] = {
     [MARK_SENT] = "UPDATE delivery INDEXED BY delivery_due SET state = 'sent', sent_at = coalesce(sent_at, "
                   "?), attempts = attempts + 1 "
@@ -25,7 +36,13 @@ static const char *const SESSION_SQL[] = {
     [EXPIRE] =
         "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'expired' "
         "WHERE device = ? AND seq > ? AND " DUE " AND state = 'stored' AND stored_at <= ?",
+    [RENUMBER] =
+        "UPDATE delivery INDEXED BY delivery_due SET seq = seq + ? WHERE device = ? AND seq > ? AND " DUE,
+    [RENUMBER_INDEX] = "UPDATE delivery_by_device SET seq = seq + ? WHERE device = ? AND seq > ?",
+    [INSERT_GAP] = "INSERT INTO seq_gap (device, first, last, created_at) VALUES (?, ?, ?, ?)",
 };
+
+#define FAR_AWAY ((int64_t)1 << 60) /* above every seq */
 
 void session_sql_open(struct store *store)
 {
@@ -83,53 +100,111 @@ static enum cs_err submit(struct store *store, struct command *command)
 
 struct begin_command {
     struct command command; /* first */
-    int64_t device;
-    uint64_t handle, resume;
+    struct store_hello hello;
     store_session_done done;
     void *context;
     struct store_session fenced; /* generation 0: there was none */
     struct store_begun begun;
+    char *config;
 };
+
+/* A session was thrown out by another of the same device: once is a reconnect, four times a minute are two machines. */
+static void note_fence(struct store *store, struct device *device)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t *oldest = &device->fenced_ns[device->fenced_next++ % FLAP_FENCES];
+    bool flaps = *oldest != 0 && now_ns - *oldest < FLAP_WINDOW_NS;
+    *oldest = now_ns;
+    if (flaps) {
+        metrics_add(store->flaps, 1);
+        if (store->batch.now_ms - atomic_exchange(&device->flapped_at_ms, store->batch.now_ms) >
+            FLAP_SHOWN_MS) {
+            log_warn("device %s: duplicate_credential: its sessions throw each other out; two machines seem "
+                     "to have its credential",
+                     device->id);
+        }
+    }
+}
+
+/* Everything that was not acked is numbered anew, above what the device has persisted from another life of this store. */
+static enum cs_err roll_back(struct store *store, struct device *device, struct begin_command *begin)
+{
+    uint64_t acked = device->cursor.acked;
+    uint64_t shift = cursor_roll_back(&device->cursor, begin->hello.resume);
+    atomic_store(&device->rolled_back, true);
+    metrics_add(store->rollbacks, 1);
+    log_warn("device %s has persisted seq %llu, this store had acked %llu: the store was rolled back; "
+             "deliveries are numbered anew",
+             device->id, (unsigned long long)begin->hello.resume, (unsigned long long)acked);
+    if (shift == 0) {
+        return CS_OK;
+    }
+    begin->begun.gap_from = acked + 1;
+    begin->begun.gap_to = acked + shift;
+    /* Twice, far away and back, or a seq would meet one that has still to move. */
+    const struct {
+        int query;
+        int64_t by, above;
+    } moves[] = {
+        {RENUMBER, FAR_AWAY, (int64_t)acked},
+        {RENUMBER, (int64_t)shift - FAR_AWAY, FAR_AWAY},
+        {RENUMBER_INDEX, FAR_AWAY, (int64_t)acked},
+        {RENUMBER_INDEX, (int64_t)shift - FAR_AWAY, FAR_AWAY},
+    };
+    enum cs_err err = CS_OK;
+    for (size_t i = 0; i < sizeof(moves) / sizeof(moves[0]) && err == CS_OK; i++) {
+        sqlite3_stmt *renumber = store->session_sql[moves[i].query];
+        sql_bind(renumber, "iii", moves[i].by, device->num, moves[i].above);
+        err = writer_run(store, renumber);
+    }
+    sqlite3_stmt *gap = store->session_sql[INSERT_GAP];
+    sql_bind(gap, "iiii", device->num, (int64_t)acked + 1, (int64_t)(acked + shift), store->batch.now_ms);
+    return err != CS_OK ? err : writer_run(store, gap);
+}
 
 static enum cs_err begin_apply(struct store *store, struct command *base)
 {
     struct begin_command *begin = (struct begin_command *)base;
     struct directory *directory = &store->directory;
-    if ((size_t)begin->device >= directory->device_slots || directory->devices[begin->device] == NULL ||
-        directory->devices[begin->device]->state != DEVICE_ACTIVE) {
+    const struct store_hello *hello = &begin->hello;
+    if ((size_t)hello->device >= directory->device_slots || directory->devices[hello->device] == NULL ||
+        directory->devices[hello->device]->state != DEVICE_ACTIVE) {
         return CS_EDENIED;
     }
-    struct device *device = directory->devices[begin->device];
-    if (begin->resume > device->cursor.sent) {
-        return CS_ECONFLICT;
-    }
+    struct device *device = directory->devices[hello->device];
     writer_touch(store, device);
     if (device->cursor.generation != 0) {
         begin->fenced = device->session;
     }
     enum cs_err err = CS_OK;
-    if (begin->resume > device->cursor.acked) {
-        err = ack_up_to(store, device, begin->resume);
-        if (err != CS_OK) {
-            return err;
-        }
+    if (hello->other_epoch || hello->resume > device->cursor.sent) {
+        err = roll_back(store, device, begin);
+    } else if (hello->resume > device->cursor.acked) {
+        err = ack_up_to(store, device, hello->resume);
     }
-    err = cursor_begin_session(&device->cursor, ++store->generation, begin->resume, store->options.window);
+    if (err != CS_OK) {
+        return err;
+    }
+    err = cursor_begin_session(&device->cursor, ++store->generation, device->cursor.acked,
+                               store->options.window);
     assert(err == CS_OK);
-    device->session = (struct store_session){device->num, store->generation, begin->handle};
-    begin->begun = (struct store_begun){
-        .session = device->session,
-        .acked = device->cursor.acked,
-        .head = device->cursor.head,
-        .window = device->cursor.window,
-    };
+    device->session = (struct store_session){device->num, store->generation, hello->handle};
+    begin->config = config_read(store, device);
+    begin->begun.session = device->session;
+    begin->begun.acked = device->cursor.acked;
+    begin->begun.head = device->cursor.head;
+    begin->begun.window = device->cursor.window;
+    begin->begun.config_version = device->config_version;
+    begin->begun.config = begin->config;
     return CS_OK;
 }
 
 static void begin_committed(struct store *store, struct command *base)
 {
     const struct begin_command *begin = (const struct begin_command *)base;
+    struct device *device = store->directory.devices[begin->hello.device];
     if (begin->fenced.generation != 0) {
+        note_fence(store, device);
         store->events.ended(store->events.context, &begin->fenced, "fenced");
     }
 }
@@ -138,20 +213,19 @@ static void begin_finish(struct store *store, struct command *base)
 {
     struct begin_command *begin = (struct begin_command *)base;
     (void)store;
-    begin->done(begin->context, begin->handle, base->err, &begin->begun);
+    begin->done(begin->context, begin->hello.handle, base->err, &begin->begun);
+    free(begin->config);
     free(begin);
 }
 
 static const struct command_kind BEGIN_KIND = {"session", false, begin_apply, begin_committed, begin_finish};
 
-enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle, uint64_t resume,
+enum cs_err store_submit_session(struct store *store, const struct store_hello *hello,
                                  store_session_done done, void *context)
 {
     struct begin_command *begin = cs_alloc(sizeof(*begin));
     begin->command.kind = &BEGIN_KIND;
-    begin->device = device;
-    begin->handle = handle;
-    begin->resume = resume;
+    begin->hello = *hello;
     begin->done = done;
     begin->context = context;
     return submit(store, &begin->command);
@@ -225,9 +299,10 @@ enum cs_err store_submit_ack(struct store *store, const struct store_session *se
 struct page_command {
     struct command command; /* first */
     struct store_session session;
-    uint64_t from, to, head;
+    uint64_t from;
     uint32_t most;
     bool live;
+    struct replay_request asked;
 };
 
 static enum cs_err page_apply(struct store *store, struct command *base)
@@ -240,13 +315,18 @@ static enum cs_err page_apply(struct store *store, struct command *base)
     }
     uint64_t mark_from;
     writer_touch(store, device);
-    cursor_mark_page(&device->cursor, page->from, page->most, &mark_from, &page->to);
-    page->head = device->cursor.head;
-    if (mark_from > page->to) {
+    uint64_t to;
+    cursor_mark_page(&device->cursor, page->from, page->most, &mark_from, &to);
+    page->asked = (struct replay_request){.session = page->session,
+                                          .from = page->from,
+                                          .to = to,
+                                          .head = device->cursor.head,
+                                          .config_version = device->config_version};
+    if (mark_from > to) {
         return CS_OK;
     }
     sqlite3_stmt *mark = store->session_sql[MARK_SENT];
-    sql_bind(mark, "iiii", store->batch.now_ms, device->num, (int64_t)mark_from, (int64_t)page->to);
+    sql_bind(mark, "iiii", store->batch.now_ms, device->num, (int64_t)mark_from, (int64_t)to);
     return writer_run(store, mark);
 }
 
@@ -255,10 +335,11 @@ static void page_finish(struct store *store, struct command *base)
     const struct page_command *page = (const struct page_command *)base;
     if (base->err != CS_OK) {
         /* Nothing was marked: an empty answer, and the session asks again after a while. */
-        replay_ask(store, &page->session, page->from, page->from - 1, 0);
+        replay_ask(store, &(struct replay_request){
+                              .session = page->session, .from = page->from, .to = page->from - 1});
     } else if (page->live) {
         metrics_add(store->pages, 1);
-        replay_ask(store, &page->session, page->from, page->to, page->head);
+        replay_ask(store, &page->asked);
     }
     free(base);
 }

@@ -1,14 +1,17 @@
-/* API tokens: what operators and scripts show to the admin API. Only hashes are kept. */
+/* Credentials: API tokens, of which only hashes are kept, and the relay's own key. */
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/internal.h"
 
-enum { INSERT_TOKEN, REVOKE_TOKEN, FIND_TOKEN, TOKEN_SQL_COUNT };
+enum { INSERT_TOKEN, REVOKE_TOKEN, FIND_TOKEN, WRITE_KEY_NUMBER, TOKEN_SQL_COUNT };
 static const char *const TOKEN_SQL[] = {
     [INSERT_TOKEN] = "INSERT INTO api_token (id, name, role, hash, created_at) VALUES (?, ?, ?, ?, ?)",
     [REVOKE_TOKEN] = "UPDATE api_token SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
     [FIND_TOKEN] = "SELECT 1 FROM api_token WHERE id = ?",
+    [WRITE_KEY_NUMBER] = "INSERT INTO meta (name, value) VALUES ('relay_key', CAST(? AS TEXT)) "
+                         "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 };
 
 void token_sql_open(struct store *store)
@@ -129,4 +132,45 @@ bool store_find_api_token(struct store *store, const uint8_t hash[STORE_HASH_SIZ
     }
     pthread_rwlock_unlock(&store->directory.lock);
     return valid;
+}
+
+/* ---- the relay's key: derived from DIR/relay.key and its number, so that the one after is known before it is used ------------------ */
+
+void store_relay_key(struct store *store, uint32_t ahead, uint8_t public_key[32], uint8_t secret_key[64])
+{
+    static const char LABEL[] = "coinslot relay identity";
+    pthread_mutex_lock(&store->key_lock);
+    uint32_t number = store->key_number + ahead;
+    pthread_mutex_unlock(&store->key_lock);
+    uint8_t text[sizeof(LABEL) - 1 + 4], seed[crypto_sign_SEEDBYTES];
+    memcpy(text, LABEL, sizeof(LABEL) - 1);
+    for (int i = 0; i < 4; i++) {
+        text[sizeof(LABEL) - 1 + (size_t)i] = (uint8_t)(number >> (8 * i));
+    }
+    crypto_generichash(seed, sizeof(seed), text, sizeof(text), store->relay_key, sizeof(store->relay_key));
+    crypto_sign_seed_keypair(public_key, secret_key, seed);
+    sodium_memzero(seed, sizeof(seed));
+}
+
+static enum cs_err roll_apply(struct store *store, struct command *base)
+{
+    (void)base;
+    sql_bind(store->token_sql[WRITE_KEY_NUMBER], "i", (int64_t)store->key_number + 1);
+    return writer_run(store, store->token_sql[WRITE_KEY_NUMBER]);
+}
+
+static void roll_committed(struct store *store, struct command *base)
+{
+    (void)base;
+    pthread_mutex_lock(&store->key_lock);
+    store->key_number++;
+    pthread_mutex_unlock(&store->key_lock);
+}
+
+static const struct command_kind ROLL_KIND = {"roll_relay_key", true, roll_apply, roll_committed, writer_wake};
+
+enum cs_err store_roll_relay_key(struct store *store)
+{
+    struct waiting_command roll = {.command.kind = &ROLL_KIND};
+    return writer_submit_and_wait(store, &roll);
 }

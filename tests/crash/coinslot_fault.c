@@ -34,11 +34,11 @@ enum cs_err __real_store_open(const struct store_options *options, struct store 
 enum cs_err __wrap_store_open(const struct store_options *options, struct store **store,
                               char error[STORE_ERROR_SIZE]);
 enum cs_err __real_store_submit_payment(struct store *store, const struct payment *payment,
-                                        const uint8_t *proof, size_t proof_size, store_payment_done done,
-                                        void *context);
+                                        const uint8_t *proof, size_t proof_size, const char *notice,
+                                        size_t notice_size, store_payment_done done, void *context);
 enum cs_err __wrap_store_submit_payment(struct store *store, const struct payment *payment,
-                                        const uint8_t *proof, size_t proof_size, store_payment_done done,
-                                        void *context);
+                                        const uint8_t *proof, size_t proof_size, const char *notice,
+                                        size_t notice_size, store_payment_done done, void *context);
 
 /* ---- the control socket
  * -------------------------------------------------------------------------------------------- */
@@ -132,13 +132,14 @@ static void ignore_answer(void *context, enum cs_err err, enum store_payment_out
 }
 
 enum cs_err __wrap_store_submit_payment(struct store *store, const struct payment *payment,
-                                        const uint8_t *proof, size_t proof_size, store_payment_done done,
-                                        void *context)
+                                        const uint8_t *proof, size_t proof_size, const char *notice,
+                                        size_t notice_size, store_payment_done done, void *context)
 {
     if (getenv("COINSLOT_FAULT_EARLY") == NULL) {
-        return __real_store_submit_payment(store, payment, proof, proof_size, done, context);
+        return __real_store_submit_payment(store, payment, proof, proof_size, notice, notice_size, done, context);
     }
-    enum cs_err err = __real_store_submit_payment(store, payment, proof, proof_size, ignore_answer, NULL);
+    enum cs_err err = __real_store_submit_payment(store, payment, proof, proof_size, notice, notice_size, ignore_answer,
+                                                   NULL);
     if (err == CS_OK) {
         done(context, CS_OK, STORE_PAYMENT_STORED);
     }

@@ -151,8 +151,9 @@ void crash_device_begin(struct crash_device *device, struct store *store, int64_
     device->begun = false;
     device->taken = 0;
     device->handle++;
-    while (store_submit_session(store, num, device->handle, atomic_load(&device->shared->persisted), on_begun,
-                                device) == CS_EBUSY) {
+    const struct store_hello hello = {
+        .device = num, .handle = device->handle, .resume = atomic_load(&device->shared->persisted)};
+    while (store_submit_session(store, &hello, on_begun, device) == CS_EBUSY) {
     }
 }
 

@@ -53,7 +53,28 @@ static void on_page(void *fixture, const struct store_session *session, uint64_t
     posted->head = head;
     if (count > 0) {
         memcpy(posted->deliveries, deliveries, count * sizeof(*deliveries));
+        for (size_t i = 0; i < count; i++) {
+            if (i < sizeof(posted->deliveries_had_config)) {
+                posted->deliveries_had_config[i] = deliveries[i].config != NULL;
+            }
+            posted->deliveries[i].config = NULL;
+        }
     }
+}
+
+static void on_config(void *fixture, const struct store_session *session, uint64_t version, const char *body)
+{
+    struct posted *posted = post(fixture, POSTED_CONFIG, session, 0);
+    posted->head = version;
+    posted->config = cs_strdup(body);
+}
+
+static void on_heard(void *fixture, const struct payment *payment, const char *notice, size_t notice_size)
+{
+    struct posted *posted = post(fixture, POSTED_HEARD, NULL, 1);
+    posted->deliveries[0].payment = *payment;
+    posted->config = notice != NULL ? cs_strdup(notice) : NULL;
+    posted->to = notice_size;
 }
 
 static void on_begun(void *fixture, uint64_t handle, enum cs_err err, const struct store_begun *begun)
@@ -63,6 +84,8 @@ static void on_begun(void *fixture, uint64_t handle, enum cs_err err, const stru
     posted->handle = handle;
     if (err == CS_OK) {
         posted->begun = *begun;
+        posted->begun.config = NULL;
+        posted->config = begun->config != NULL ? cs_strdup(begun->config) : NULL;
     }
 }
 
@@ -77,7 +100,7 @@ static void on_noted(void *fixture, uint64_t handle, enum cs_err err, uint64_t s
 void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
                           uint32_t page_size)
 {
-    const struct store_events events = {fixture, on_live, on_raised, on_ended, on_page};
+    const struct store_events events = {fixture, on_live, on_raised, on_ended, on_page, on_config, on_heard};
     fixture->metrics = metrics_open();
     const struct store_options options = {
         .dir = fixture->dir,
@@ -110,6 +133,14 @@ void store_fixture_open(struct store_fixture *fixture, uint32_t batch_most, uint
     store_fixture_reopen(fixture, batch_most, window, page_size);
 }
 
+void store_fixture_drop(struct posted *posted)
+{
+    if (posted != NULL) {
+        free(posted->config);
+        free(posted);
+    }
+}
+
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
 {
     (void)status;
@@ -128,7 +159,7 @@ void store_fixture_shut(struct store_fixture *fixture)
     fixture->store = NULL;
     struct posted *posted;
     while ((posted = store_fixture_take(fixture)) != NULL) {
-        free(posted);
+        store_fixture_drop(posted);
     }
 }
 
@@ -160,6 +191,10 @@ struct posted *store_fixture_take(struct store_fixture *fixture)
 struct posted *store_fixture_next(struct store_fixture *fixture, enum posted_kind kind)
 {
     struct posted *posted = store_fixture_take(fixture);
+    while (posted != NULL && posted->kind == POSTED_CONFIG && kind != POSTED_CONFIG) {
+        store_fixture_drop(posted); /* each change of a subscription makes one */
+        posted = store_fixture_take(fixture);
+    }
     if (posted == NULL || posted->kind != kind) {
         fprintf(stderr, "posted: %d, wanted: %d\n", posted == NULL ? -1 : (int)posted->kind, (int)kind);
         abort();
@@ -175,12 +210,12 @@ struct store_session store_fixture_session(struct store_fixture *fixture, const 
     store_fixture_settle(fixture);
     struct posted *posted = store_fixture_take(fixture);
     while (posted != NULL && posted->kind != POSTED_BEGUN) {
-        free(posted);
+        store_fixture_drop(posted);
         posted = store_fixture_take(fixture);
     }
     assert(posted != NULL && posted->err == CS_OK);
     struct store_session session = posted->session;
-    free(posted);
+    store_fixture_drop(posted);
     return session;
 }
 
@@ -272,7 +307,8 @@ void store_fixture_submit(struct store_fixture *fixture, const struct payment *p
                           struct submitted *submitted)
 {
     memset(submitted, 0, sizeof(*submitted));
-    enum cs_err err = store_submit_payment(fixture->store, payment, NULL, 0, on_submitted, submitted);
+    enum cs_err err =
+        store_submit_payment(fixture->store, payment, NULL, 0, NULL, 0, on_submitted, submitted);
     assert(err == CS_OK);
 }
 
@@ -282,7 +318,9 @@ enum cs_err store_fixture_begin(struct store_fixture *fixture, const char *devic
     struct store_device_key key;
     bool found = store_find_device(fixture->store, device_id, &key);
     assert(found);
-    return store_submit_session(fixture->store, key.device, handle, resume, on_begun, fixture);
+    const struct store_hello hello = {
+        .device = key.device, .handle = handle, .resume = resume, .other_epoch = fixture->other_epoch};
+    return store_submit_session(fixture->store, &hello, on_begun, fixture);
 }
 
 enum cs_err store_fixture_report(struct store_fixture *fixture, const struct store_session *session,

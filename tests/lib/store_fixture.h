@@ -8,7 +8,7 @@
 #include "store/reader.h"
 #include "store/store.h"
 
-enum posted_kind { POSTED_BEGUN, POSTED_LIVE, POSTED_RAISED, POSTED_ENDED, POSTED_PAGE, POSTED_NOTED };
+enum posted_kind { POSTED_BEGUN, POSTED_LIVE, POSTED_RAISED, POSTED_ENDED, POSTED_PAGE, POSTED_NOTED, POSTED_CONFIG, POSTED_HEARD };
 
 /* What the store told the push server, in its order. */
 struct posted {
@@ -20,7 +20,9 @@ struct posted {
     uint64_t handle;                /* begun, noted */
     uint64_t from, to, head;        /* page; raised: head; noted: from is the seq */
     char reason[STORE_REASON_SIZE]; /* ended */
+    char *config;                   /* begun, config: the body; heard: the notice; or NULL */
     size_t count;
+    bool deliveries_had_config[8]; /* of a page: the body itself was borrowed */
     struct store_delivery deliveries[]; /* live: one; page: count */
 };
 
@@ -30,6 +32,7 @@ struct store_fixture {
     struct store *store;
     struct posted *first, *last;
     uint64_t payments_made;
+    bool other_epoch; /* sessions begin as from another store */
 };
 
 /* batch_most 1 makes each command a transaction of its own. */
@@ -43,8 +46,9 @@ void store_fixture_close(struct store_fixture *fixture); /* and removes the fold
 
 /* Steps writer and replayer until both have nothing to do. */
 void store_fixture_settle(struct store_fixture *fixture);
-/* The oldest post; owned by the caller. NULL: none. */
+/* The oldest post; give it back with store_fixture_drop. NULL: none. */
 struct posted *store_fixture_take(struct store_fixture *fixture);
+void store_fixture_drop(struct posted *posted);
 
 /* The same, which must be of that kind. */
 struct posted *store_fixture_next(struct store_fixture *fixture, enum posted_kind kind);

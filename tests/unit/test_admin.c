@@ -49,6 +49,10 @@ static void on_ended(void *context, const struct store_session *session, const c
 {
     (void)context, (void)session, (void)reason;
 }
+static void on_config(void *context, const struct store_session *session, uint64_t version, const char *body)
+{
+    (void)context, (void)session, (void)version, (void)body;
+}
 static void on_page(void *context, const struct store_session *session, uint64_t from, uint64_t to,
                     uint64_t head, const struct store_delivery *deliveries, size_t count)
 {
@@ -96,7 +100,7 @@ static int set_up(void **state)
                                           .wal_most_bytes = 1 << 24,
                                           .synchronous = "FULL",
                                           .metrics = metrics};
-    const struct store_events events = {NULL, on_live, on_raised, on_ended, on_page};
+    const struct store_events events = {.live = on_live, .raised = on_raised, .ended = on_ended, .page = on_page, .config = on_config};
     if (store_open(&options, &store, error) != CS_OK) {
         fail_msg("%s", error);
     }
@@ -236,7 +240,7 @@ static void pay(uint8_t number)
     assert_true(address_parse(CHAIN_NANO, ADDRESS, &payment.to));
     assert_true(address_parse(CHAIN_NANO, ADDRESS, &payment.from));
     assert_true(amount_parse_raw(ONE_NANO, &payment.amount));
-    assert_int_equal(store_submit_payment(store, &payment, NULL, 0, paid, NULL), CS_OK);
+    assert_int_equal(store_submit_payment(store, &payment, NULL, 0, NULL, 0, paid, NULL), CS_OK);
     sem_wait(&happened);
 }
 
@@ -262,7 +266,7 @@ static void serve_one_and_refuse_one(const char *id)
 {
     struct store_device_key key;
     assert_true(store_find_device(store, id, &key));
-    assert_int_equal(store_submit_session(store, key.device, 7, 0, session_begun, NULL), CS_OK);
+    assert_int_equal(store_submit_session(store, &(struct store_hello){.device = key.device, .handle = 7}, session_begun, NULL), CS_OK);
     sem_wait(&happened);
     assert_int_equal(store_submit_page(store, &begun.session, 1, 16), CS_OK);
     sem_wait(&happened);

@@ -61,9 +61,12 @@ static void *write_payment(void *unused)
 }
 
 enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
-                                 size_t proof_size, store_payment_done done, void *context)
+                                 size_t proof_size, const char *notice, size_t notice_size,
+                                 store_payment_done done, void *context)
 {
     assert_ptr_equal(store, STORE);
+    assert_non_null(notice);
+    assert_true(notice_size > 0);
     assert_true(proof_size <= sizeof(fake.proof));
     atomic_fetch_add(&fake.submitted, 1);
     fake.payment = *payment;

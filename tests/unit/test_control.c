@@ -33,24 +33,6 @@ static struct control *control;
 static pthread_t relay;
 static int stop_pipe[2];
 
-static void on_live(void *context, const struct store_session *session, const struct store_delivery *delivery)
-{
-    (void)context, (void)session, (void)delivery;
-}
-static void on_raised(void *context, const struct store_session *session, uint64_t head)
-{
-    (void)context, (void)session, (void)head;
-}
-static void on_ended(void *context, const struct store_session *session, const char *reason)
-{
-    (void)context, (void)session, (void)reason;
-}
-static void on_page(void *context, const struct store_session *session, uint64_t from, uint64_t to,
-                    uint64_t head, const struct store_delivery *deliveries, size_t count)
-{
-    (void)context, (void)session, (void)from, (void)to, (void)head, (void)deliveries, (void)count;
-}
-
 /* As the relay's main thread does. */
 static void *serve(void *context)
 {
@@ -79,11 +61,10 @@ static void open_relay(void)
                                           .wal_most_bytes = 1 << 24,
                                           .synchronous = "FULL",
                                           .metrics = metrics};
-    const struct store_events events = {NULL, on_live, on_raised, on_ended, on_page};
     if (store_open(&options, &store, error) != CS_OK) {
         fail_msg("%s", error);
     }
-    store_start(store, &events);
+    store_start(store, NULL);
     if (control_open(dir, &control, error) != CS_OK) {
         fail_msg("%s", error);
     }

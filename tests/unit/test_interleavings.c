@@ -111,10 +111,12 @@ static void mailbox_step(struct meter *meter)
             break;
         case POSTED_BEGUN:
         case POSTED_NOTED:
+        case POSTED_CONFIG:
+        case POSTED_HEARD:
             break;
         }
     }
-    free(posted);
+    store_fixture_drop(posted);
     ask_for_page(meter);
 }
 

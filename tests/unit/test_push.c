@@ -78,7 +78,10 @@ static void run_begin(struct store *store, struct command *command)
     if (fences) {
         push_post_ended(store->push, &fenced, "fenced");
     }
-    struct store_begun begun = {device->session, device->cursor.acked, device->cursor.head, WINDOW};
+    struct store_begun begun = {.session = device->session,
+                                .acked = device->cursor.acked,
+                                .head = device->cursor.head,
+                                .window = WINDOW};
     command->begun(command->context, command->session.handle, CS_OK, &begun);
 }
 
@@ -224,13 +227,17 @@ static enum cs_err put(struct store *store, const struct command *command)
     return err;
 }
 
-enum cs_err store_submit_session(struct store *store, int64_t device, uint64_t handle, uint64_t resume,
-                                 store_session_done done, void *context)
+enum cs_err store_submit_session(struct store *store, const struct store_hello *hello, store_session_done done,
+                                 void *context)
 {
     return put(
         store,
         &(struct command){
-            .kind = BEGIN, .session = {device, 0, handle}, .a = resume, .begun = done, .context = context});
+            .kind = BEGIN,
+                                      .session = {hello->device, 0, hello->handle},
+                                      .a = hello->resume,
+                                      .begun = done,
+                                      .context = context});
 }
 
 enum cs_err store_submit_session_end(struct store *store, const struct store_session *session)

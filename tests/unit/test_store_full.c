@@ -74,8 +74,8 @@ static void set_up(struct disk *disk, struct batch *batch)
         store_fixture_submit(fixture, &payment, &batch->submitted[0]);
     }
     store_fixture_settle(fixture);
-    free(store_fixture_next(fixture, POSTED_LIVE));
-    free(store_fixture_next(fixture, POSTED_LIVE));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
 }
 
 static void submit_all(struct disk *disk, struct batch *batch)
@@ -115,14 +115,14 @@ static void assert_nothing_happened(struct disk *disk, struct batch *batch)
     /* No post of what is not there; the page is answered, empty; who asked is told. */
     struct posted *noted = store_fixture_next(fixture, POSTED_NOTED);
     assert_int_equal(noted->err, CS_EFULL);
-    free(noted);
+    store_fixture_drop(noted);
     struct posted *begun = store_fixture_next(fixture, POSTED_BEGUN);
     assert_int_equal(begun->err, CS_EFULL);
-    free(begun);
+    store_fixture_drop(begun);
     struct posted *page = store_fixture_next(fixture, POSTED_PAGE);
     assert_int_equal(page->count, 0);
     assert_true(page->to < page->from);
-    free(page);
+    store_fixture_drop(page);
     assert_null(fixture->first);
     assert_cursor(disk, &batch->live, 2, 2, 0, true);
     assert_cursor(disk, &batch->away, 0, 0, 0, false);
@@ -146,14 +146,14 @@ static void assert_all_happened(struct disk *disk, struct batch *batch)
     }
     struct posted *live = store_fixture_next(fixture, POSTED_LIVE); /* the next seq, without a hole */
     assert_int_equal(live->deliveries[0].seq, 3);
-    free(live);
+    store_fixture_drop(live);
     struct posted *noted = store_fixture_next(fixture, POSTED_NOTED);
     assert_int_equal(noted->err, CS_OK);
-    free(noted);
+    store_fixture_drop(noted);
     struct posted *begun = store_fixture_next(fixture, POSTED_BEGUN);
     assert_int_equal(begun->err, CS_OK);
-    free(begun);
-    free(store_fixture_next(fixture, POSTED_PAGE));
+    store_fixture_drop(begun);
+    store_fixture_drop(store_fixture_next(fixture, POSTED_PAGE));
     assert_null(fixture->first);
     assert_cursor(disk, &batch->live, 3, 3, 2, true);
     assert_cursor(disk, &batch->away, 1, 0, 0, false);
@@ -238,7 +238,7 @@ static void a_change_that_finds_no_room_is_in_neither_file_nor_directory(void **
     assert_int_equal(store_create_subscription(store, &subscription), CS_OK);
     assert_int_equal(store_create_api_token(store, &token, hash), CS_OK);
     assert_int_equal(store_retire_device(store, batch.live.id), CS_OK);
-    free(store_fixture_next(fixture, POSTED_ENDED));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_ENDED));
     assert_sound(disk);
 }
 
@@ -260,12 +260,12 @@ static void a_stale_place_of_a_delivery_is_not_believed(void **state)
     store_fixture_submit(fixture, &other, &submitted); /* takes the row of seq 3 */
     store_fixture_submit(fixture, &lost, &submitted);
     store_fixture_settle(fixture);
-    free(store_fixture_next(fixture, POSTED_LIVE));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
     assert_int_equal(store_fixture_report(fixture, &batch.session, 3, DELIVERY_ACTUATED), CS_OK);
     store_fixture_settle(fixture);
     struct posted *noted = store_fixture_next(fixture, POSTED_NOTED);
     assert_int_equal(noted->err, CS_OK);
-    free(noted);
+    store_fixture_drop(noted);
     assert_int_equal(
         store_fixture_number(fixture, "SELECT count(*) FROM delivery WHERE state = 'actuated' AND seq = 3 "
                                       "AND payment = 4"),

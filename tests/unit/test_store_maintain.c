@@ -15,6 +15,7 @@
 
 #include "lib/store_fixture.h"
 #include "store/maintain.h"
+#include "store/migrations.h"
 
 static int open_fixture(void **state)
 {
@@ -162,7 +163,7 @@ static void the_migrations_make_exactly_schema_sql(void **state)
     free(sql);
     sqlite3_close(migrated);
     sqlite3_close(whole);
-    assert_int_equal(store_fixture_number(fixture, "PRAGMA user_version"), 1);
+    assert_int_equal(store_fixture_number(fixture, "PRAGMA user_version"), MIGRATION_COUNT);
     assert_int_equal(store_fixture_number(fixture, "PRAGMA application_id"), 0x43534c54);
 }
 

@@ -150,7 +150,7 @@ static void everybody_who_subscribed_gets_the_payment_by_a_seq_of_their_own(void
         assert_int_equal(posted->handle, handle);
         assert_int_equal(posted->deliveries[0].seq, 1);
         assert_memory_equal(posted->deliveries[0].payment.hash, payment.hash, PAYMENT_HASH_SIZE);
-        free(posted);
+        store_fixture_drop(posted);
     }
     assert_null(fixture->first);
 }
@@ -268,7 +268,7 @@ static void the_signed_block_is_kept_beside_its_payment(void **state)
     uint8_t proof[STORE_PROOF_MAX] = {0xab};
     struct submitted submitted = {0};
     assert_int_equal(pay(fixture, &without), STORE_PAYMENT_STORED);
-    assert_int_equal(store_submit_payment(fixture->store, &with, proof, sizeof(proof), note, &submitted),
+    assert_int_equal(store_submit_payment(fixture->store, &with, proof, sizeof(proof), NULL, 0, note, &submitted),
                      CS_OK);
     memset(proof, 0, sizeof(proof)); /* it was copied */
     store_fixture_settle(fixture);
@@ -281,28 +281,6 @@ static void the_signed_block_is_kept_beside_its_payment(void **state)
 }
 
 /* ---- when they are not taken -------------------------------------------------------------------------------------- */
-
-static void ignore_live(void *context, const struct store_session *session,
-                        const struct store_delivery *delivery)
-{
-    (void)context, (void)session, (void)delivery;
-}
-
-static void ignore_raised(void *context, const struct store_session *session, uint64_t head)
-{
-    (void)context, (void)session, (void)head;
-}
-
-static void ignore_ended(void *context, const struct store_session *session, const char *reason)
-{
-    (void)context, (void)session, (void)reason;
-}
-
-static void ignore_page(void *context, const struct store_session *session, uint64_t from, uint64_t to,
-                        uint64_t head, const struct store_delivery *deliveries, size_t count)
-{
-    (void)context, (void)session, (void)from, (void)to, (void)head, (void)deliveries, (void)count;
-}
 
 /* The fixture's folder again, with real threads or by hand, and other limits. */
 static struct store *open_again(struct store_fixture *fixture, uint32_t inbox_capacity,
@@ -328,8 +306,6 @@ static struct store *open_again(struct store_fixture *fixture, uint32_t inbox_ca
     return fixture->store;
 }
 
-static const struct store_events NO_EVENTS = {NULL, ignore_live, ignore_raised, ignore_ended, ignore_page};
-
 static void a_full_inbox_refuses_and_loses_nothing_that_it_took(void **state)
 {
     struct store_fixture *fixture = *state;
@@ -338,11 +314,11 @@ static void a_full_inbox_refuses_and_loses_nothing_that_it_took(void **state)
     struct payment payments[6];
     struct submitted submitted[6] = {0};
     struct store *store = open_again(fixture, 5, 0);
-    store_start_by_hand(store, &NO_EVENTS);
+    store_start_by_hand(store, NULL);
     assert_null(store_refusal(store));
     for (size_t i = 0; i < 6; i++) {
         payments[i] = store_fixture_payment(fixture, &address, 1);
-        assert_int_equal(store_submit_payment(store, &payments[i], NULL, 0, note, &submitted[i]),
+        assert_int_equal(store_submit_payment(store, &payments[i], NULL, 0, NULL, 0, note, &submitted[i]),
                          i < 5 ? CS_OK : CS_EBUSY);
     }
     assert_int_equal(store_inbox_count(store), 5);
@@ -353,7 +329,7 @@ static void a_full_inbox_refuses_and_loses_nothing_that_it_took(void **state)
         assert_int_equal(submitted[i].called, i < 5);
         assert_int_equal(submitted[i].err, CS_OK);
     }
-    assert_int_equal(store_submit_payment(store, &payments[5], NULL, 0, note, &submitted[5]), CS_ECLOSED);
+    assert_int_equal(store_submit_payment(store, &payments[5], NULL, 0, NULL, 0, note, &submitted[5]), CS_ECLOSED);
     assert_int_equal(head_of(fixture, device.id), 5);
 }
 
@@ -365,10 +341,10 @@ static void stopping_with_threads_commits_and_calls_back_what_was_taken(void **s
     enum { COUNT = 500 };
     struct submitted *submitted = calloc(COUNT, sizeof(*submitted));
     struct store *store = open_again(fixture, COUNT, 0);
-    store_start(store, &NO_EVENTS);
+    store_start(store, NULL);
     for (size_t i = 0; i < COUNT; i++) {
         struct payment payment = store_fixture_payment(fixture, &address, 1);
-        assert_int_equal(store_submit_payment(store, &payment, NULL, 0, note, &submitted[i]), CS_OK);
+        assert_int_equal(store_submit_payment(store, &payment, NULL, 0, NULL, 0, note, &submitted[i]), CS_OK);
     }
     store_stop(store);
     for (size_t i = 0; i < COUNT; i++) {
@@ -390,9 +366,9 @@ static void a_disk_with_less_room_than_min_free_takes_no_payments_but_changes(vo
     struct payment payment = store_fixture_payment(fixture, &address, 1);
     struct submitted submitted = {0};
     struct store *store = open_again(fixture, 16, INT64_MAX);
-    store_start(store, &NO_EVENTS);
+    store_start(store, NULL);
     assert_non_null(strstr(store_refusal(store), "min_free_mb"));
-    assert_int_equal(store_submit_payment(store, &payment, NULL, 0, note, &submitted), CS_EFULL);
+    assert_int_equal(store_submit_payment(store, &payment, NULL, 0, NULL, 0, note, &submitted), CS_EFULL);
     assert_int_equal(store_fixture_metric(fixture, "coinslot_store_payments_refused_total"), 1);
     struct store_device more = {.name = "More", .auth = DEVICE_AUTH_TOKEN};
     const uint8_t credential[STORE_HASH_SIZE] = {2};

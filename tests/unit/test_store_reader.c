@@ -330,7 +330,7 @@ static void a_payment_comes_back_as_it_was_stored(void **state)
     struct posted *page = store_fixture_next(fixture, POSTED_PAGE);
     assert_memory_equal(&page->deliveries[0].payment, &payment, sizeof(payment));
     assert_memory_equal(&page->deliveries[1].payment, &bare, sizeof(bare));
-    free(page);
+    store_fixture_drop(page);
 }
 
 static void devices_are_paged_newest_first(void **state)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/store_fixture.h"
+#include "store/maintain.h"
 
 #define WINDOW    4
 #define PAGE_SIZE 3
@@ -72,7 +73,7 @@ static void assert_page(struct store_fixture *fixture, const struct store_sessio
     for (size_t i = 0; i < posted->count; i++) {
         assert_int_equal(posted->deliveries[i].seq, from + i);
     }
-    free(posted);
+    store_fixture_drop(posted);
 }
 
 /* Reports and waits for the answer. */
@@ -85,7 +86,7 @@ static enum cs_err report(struct store_fixture *fixture, const struct store_sess
     enum cs_err err = posted->err;
     assert_int_equal(posted->from, seq);
     assert_int_equal(posted->handle, session->handle);
-    free(posted);
+    store_fixture_drop(posted);
     return err;
 }
 
@@ -100,12 +101,12 @@ static void a_window_goes_out_live_then_head_is_raised_once(void **state)
         struct posted *posted = store_fixture_next(fixture, POSTED_LIVE);
         assert_int_equal(posted->deliveries[0].seq, seq);
         assert_int_equal(posted->deliveries[0].state, DELIVERY_SENT);
-        free(posted);
+        store_fixture_drop(posted);
         assert_state(fixture, seq, DELIVERY_SENT); /* committed before it reaches a socket */
     }
     struct posted *raised = store_fixture_next(fixture, POSTED_RAISED);
     assert_int_equal(raised->head, WINDOW + 1);
-    free(raised);
+    store_fixture_drop(raised);
     assert_null(fixture->first); /* it knows that it has to ask */
     assert_state(fixture, WINDOW + 1, DELIVERY_STORED);
     assert_page(fixture, &session, WINDOW + 1, PAGE_SIZE, WINDOW, WINDOW + 3); /* no room in the window */
@@ -122,7 +123,7 @@ static void an_attempt_is_counted_once_a_session(void **state)
     struct store_device device = store_fixture_add_device(fixture, &address, "0", 0);
     struct store_session session = store_fixture_session(fixture, device.id, 1, 0);
     pay(fixture, &address, 1);
-    free(store_fixture_next(fixture, POSTED_LIVE));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
     assert_page(fixture, &session, 1, 1, 1, 1);
     assert_int_equal(row(fixture, "attempts", 1), 1);
     int64_t sent_at = row(fixture, "sent_at", 1);
@@ -134,7 +135,7 @@ static void an_attempt_is_counted_once_a_session(void **state)
     assert_int_equal(row(fixture, "sent_at", 1), sent_at); /* the first time */
 }
 
-static void a_resume_acks_what_was_sent_and_one_above_it_is_a_conflict(void **state)
+static void a_resume_acks_what_was_sent(void **state)
 {
     struct store_fixture *fixture = *state;
     struct address address;
@@ -142,28 +143,139 @@ static void a_resume_acks_what_was_sent_and_one_above_it_is_a_conflict(void **st
     pay(fixture, &address, 3);
     struct store_session session = store_fixture_session(fixture, device.id, 1, 0);
     assert_page(fixture, &session, 1, 2, 2, 3);
-    assert_int_equal(store_fixture_begin(fixture, device.id, 2, 3), CS_OK);
-    store_fixture_settle(fixture);
-    struct posted *posted = store_fixture_next(fixture, POSTED_BEGUN);
-    assert_int_equal(posted->err, CS_ECONFLICT);
-    assert_int_equal(posted->handle, 2);
-    free(posted);
-    assert_null(fixture->first); /* the session before is not fenced */
-    assert_page(fixture, &session, 1, 2, 2, 3);
     assert_int_equal(store_fixture_begin(fixture, device.id, 3, 2), CS_OK);
     store_fixture_settle(fixture);
-    free(store_fixture_next(fixture, POSTED_ENDED));
-    posted = store_fixture_next(fixture, POSTED_BEGUN);
+    store_fixture_drop(store_fixture_next(fixture, POSTED_ENDED));
+    struct posted *posted = store_fixture_next(fixture, POSTED_BEGUN);
     assert_int_equal(posted->begun.acked, 2);
     assert_int_equal(posted->begun.head, 3);
     assert_int_equal(posted->begun.window, WINDOW);
-    free(posted);
+    store_fixture_drop(posted);
     assert_state(fixture, 1, DELIVERY_ACKED);
     assert_state(fixture, 2, DELIVERY_ACKED);
     assert_state(fixture, 3, DELIVERY_STORED);
     assert_int_equal(reader_device(fixture->store, device.id, &found), CS_OK);
     assert_true(found.connected);
     assert_int_equal(found.acked_seq, 2);
+}
+
+static void a_resume_above_what_was_ever_sent_means_that_the_store_was_rolled_back(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0), found;
+    pay(fixture, &address, 3);
+    struct store_session session = store_fixture_session(fixture, device.id, 1, 0);
+    assert_page(fixture, &session, 1, 2, 2, 3);
+    assert_int_equal(store_submit_ack(fixture->store, &session, 1), CS_OK);
+    assert_int_equal(store_fixture_begin(fixture, device.id, 2, 10), CS_OK);
+    store_fixture_settle(fixture);
+    store_fixture_drop(store_fixture_next(fixture, POSTED_ENDED));
+    struct posted *posted = store_fixture_next(fixture, POSTED_BEGUN);
+    assert_int_equal(posted->err, CS_OK);
+    assert_int_equal(posted->begun.acked, 10);
+    assert_int_equal(posted->begun.head, 12);
+    assert_int_equal(posted->begun.gap_from, 2);
+    assert_int_equal(posted->begun.gap_to, 10);
+    session = posted->session;
+    store_fixture_drop(posted);
+    assert_state(fixture, 1, DELIVERY_ACKED); /* the first; nothing else was acked by that resume */
+    assert_state(fixture, 11, DELIVERY_SENT);
+    assert_state(fixture, 12, DELIVERY_STORED);
+    assert_page(fixture, &session, 11, 2, 12, 12);
+    assert_int_equal(reader_device(fixture->store, device.id, &found), CS_OK);
+    assert_true(found.rolled_back);
+    assert_int_equal(found.head_seq, 12);
+    char error[STORE_ERROR_SIZE];
+    assert_int_equal(maintain_check(fixture->dir, true, stderr, error), CS_OK); /* the gap is no hole */
+}
+
+static void another_epoch_is_a_roll_back_even_when_nothing_waits(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0), found;
+    struct store_device_key key;
+    assert_true(store_find_device(fixture->store, device.id, &key));
+    fixture->other_epoch = true;
+    assert_int_equal(store_fixture_begin(fixture, device.id, 1, 7), CS_OK);
+    store_fixture_settle(fixture);
+    struct posted *posted = store_fixture_next(fixture, POSTED_BEGUN);
+    assert_int_equal(posted->begun.acked, 7);
+    assert_int_equal(posted->begun.gap_to, 7);
+    store_fixture_drop(posted);
+    pay(fixture, &address, 1);
+    posted = store_fixture_next(fixture, POSTED_LIVE);
+    assert_int_equal(posted->deliveries[0].seq, 8);
+    assert_int_equal(posted->deliveries[0].config_version, 1);
+    store_fixture_drop(posted);
+    assert_int_equal(reader_device(fixture->store, device.id, &found), CS_OK);
+    assert_int_equal(found.config_version, 1);
+}
+
+static void a_config_is_told_live_and_older_ones_come_with_the_payments_they_price(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0);
+    uint64_t version;
+    pay(fixture, &address, 1); /* priced by version 1, of the subscription */
+    assert_int_equal(store_set_config(fixture->store, device.id, "{\"late_after_s\":60}", &version), CS_OK);
+    assert_int_equal(version, 2);
+    pay(fixture, &address, 1);
+    struct store_session session = store_fixture_session(fixture, device.id, 1, 0);
+    assert_int_equal(store_set_config(fixture->store, device.id, "{\"late_after_s\":90}", &version), CS_OK);
+    struct posted *posted = store_fixture_next(fixture, POSTED_CONFIG);
+    assert_int_equal(posted->head, 3);
+    assert_non_null(strstr(posted->config, "\"late_after_s\":90"));
+    assert_non_null(strstr(posted->config, "\"addresses\":[\"nano_"));
+    store_fixture_drop(posted);
+    assert_int_equal(store_submit_page(fixture->store, &session, 1, 2), CS_OK);
+    store_fixture_settle(fixture);
+    posted = store_fixture_next(fixture, POSTED_PAGE);
+    assert_int_equal(posted->deliveries[0].config_version, 1);
+    assert_true(posted->deliveries_had_config[0]); /* two versions old: the device may not have it */
+    assert_int_equal(posted->deliveries[1].config_version, 2);
+    assert_false(posted->deliveries_had_config[1]);
+    store_fixture_drop(posted);
+    assert_int_equal(store_set_config(fixture->store, "dev_none", "{}", &version), CS_ENOTFOUND);
+}
+
+static void a_disabled_device_loses_its_session_and_its_payments_wait(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0);
+    (void)store_fixture_session(fixture, device.id, 1, 0);
+    assert_int_equal(store_set_device_state(fixture->store, device.id, DEVICE_DISABLED), CS_OK);
+    struct posted *posted = store_fixture_next(fixture, POSTED_ENDED);
+    assert_string_equal(posted->reason, "disabled");
+    store_fixture_drop(posted);
+    pay(fixture, &address, 1);
+    assert_null(fixture->first);
+    assert_int_equal(store_fixture_begin(fixture, device.id, 2, 0), CS_OK);
+    store_fixture_settle(fixture);
+    posted = store_fixture_next(fixture, POSTED_BEGUN);
+    assert_int_equal(posted->err, CS_EDENIED);
+    store_fixture_drop(posted);
+    assert_int_equal(store_set_device_state(fixture->store, device.id, DEVICE_ACTIVE), CS_OK);
+    struct store_session session = store_fixture_session(fixture, device.id, 3, 0);
+    assert_page(fixture, &session, 1, 2, 1, 1);
+}
+
+static void sessions_that_throw_each_other_out_are_named(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0), found;
+    for (uint64_t handle = 1; handle <= 6; handle++) {
+        assert_int_equal(reader_device(fixture->store, device.id, &found), CS_OK);
+        assert_int_equal(found.duplicate_credential, false);
+        assert_int_equal(store_fixture_begin(fixture, device.id, handle, 0), CS_OK);
+        store_fixture_settle(fixture);
+    }
+    assert_int_equal(reader_device(fixture->store, device.id, &found), CS_OK);
+    assert_true(found.duplicate_credential);
 }
 
 static void a_fenced_session_is_told_and_can_change_nothing(void **state)
@@ -173,8 +285,8 @@ static void a_fenced_session_is_told_and_can_change_nothing(void **state)
     struct store_device device = store_fixture_add_device(fixture, &address, "0", 0), found;
     struct store_session old = store_fixture_session(fixture, device.id, 1, 0);
     pay(fixture, &address, 2);
-    free(store_fixture_next(fixture, POSTED_LIVE));
-    free(store_fixture_next(fixture, POSTED_LIVE));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
     /* The old one's commands are under way in the batch that fences it. */
     assert_int_equal(store_fixture_begin(fixture, device.id, 2, 0), CS_OK);
     assert_int_equal(store_submit_ack(fixture->store, &old, 2), CS_OK);
@@ -186,11 +298,11 @@ static void a_fenced_session_is_told_and_can_change_nothing(void **state)
     assert_string_equal(ended->reason, "fenced");
     assert_int_equal(ended->handle, 1);
     assert_int_equal(ended->session.generation, old.generation);
-    free(ended);
+    store_fixture_drop(ended);
     struct posted *begun = store_fixture_next(fixture, POSTED_BEGUN);
     assert_true(begun->begun.session.generation > old.generation);
     struct store_session young = begun->begun.session;
-    free(begun);
+    store_fixture_drop(begun);
     assert_null(fixture->first); /* neither page nor noted */
     assert_state(fixture, 1, DELIVERY_SENT);
     assert_int_equal(reader_device(fixture->store, device.id, &found), CS_OK);
@@ -215,7 +327,7 @@ static void an_outcome_acks_everything_up_to_it_and_the_first_report_stands(void
     struct store_session session = store_fixture_session(fixture, device.id, 1, 0);
     pay(fixture, &address, 4);
     for (int i = 0; i < 4; i++) {
-        free(store_fixture_next(fixture, POSTED_LIVE));
+        store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
     }
     assert_int_equal(report(fixture, &session, 3, DELIVERY_ACTUATED), CS_OK);
     assert_state(fixture, 1, DELIVERY_ACKED);
@@ -277,11 +389,11 @@ static void an_outcome_finds_its_row_by_the_index_and_in_the_tail(void **state)
     assert_int_equal(store_fixture_report(fixture, &session, 2, DELIVERY_ACTUATED), CS_OK);
     assert_int_equal(store_fixture_report(fixture, &session, 4, DELIVERY_REFUSED), CS_OK);
     store_fixture_settle(fixture);
-    free(store_fixture_next(fixture, POSTED_BEGUN));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_BEGUN));
     for (int i = 0; i < 2; i++) {
         struct posted *noted = store_fixture_next(fixture, POSTED_NOTED);
         assert_int_equal(noted->err, CS_OK);
-        free(noted);
+        store_fixture_drop(noted);
     }
     assert_state(fixture, 2, DELIVERY_ACTUATED);
     assert_state(fixture, 4, DELIVERY_REFUSED);
@@ -298,7 +410,7 @@ static void only_what_waits_expires_and_only_without_a_session(void **state)
     struct store_device device = store_fixture_add_device(fixture, &address, "0", 1);
     struct store_session session = store_fixture_session(fixture, device.id, 1, 0);
     pay(fixture, &address, 1);
-    free(store_fixture_next(fixture, POSTED_LIVE));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
     assert_int_equal(store_submit_session_end(fixture->store, &session), CS_OK);
     pay(fixture, &address, 2);
     store_fixture_shut(fixture);
@@ -326,7 +438,7 @@ static void only_what_waits_expires_and_only_without_a_session(void **state)
         assert_int_equal(page->deliveries[i].state, states[i]);
     }
     assert_string_equal(page->deliveries[1].reason, "expired");
-    free(page);
+    store_fixture_drop(page);
     assert_int_equal(row(fixture, "attempts", 2), 0);
     assert_int_equal(row(fixture, "attempts", 1), 2);
     /* An ack past the gap leaves it expired. */
@@ -348,15 +460,15 @@ static void retiring_ends_the_session_and_expires_what_was_not_sent(void **state
     assert_int_equal(store_submit_ack(fixture->store, &session, 1), CS_OK);
     store_fixture_settle(fixture);
     for (int i = 0; i < WINDOW; i++) {
-        free(store_fixture_next(fixture, POSTED_LIVE));
+        store_fixture_drop(store_fixture_next(fixture, POSTED_LIVE));
     }
-    free(store_fixture_next(fixture, POSTED_RAISED));
+    store_fixture_drop(store_fixture_next(fixture, POSTED_RAISED));
     assert_int_equal(store_retire_device(fixture->store, "dev_unknown"), CS_ENOTFOUND);
     assert_int_equal(store_retire_device(fixture->store, device.id), CS_OK);
     struct posted *ended = store_fixture_next(fixture, POSTED_ENDED);
     assert_string_equal(ended->reason, "retired");
     assert_int_equal(ended->session.generation, session.generation);
-    free(ended);
+    store_fixture_drop(ended);
     assert_state(fixture, 1, DELIVERY_ACKED);
     assert_state(fixture, 2, DELIVERY_SENT); /* the device may have it */
     assert_state(fixture, WINDOW + 1, DELIVERY_EXPIRED);
@@ -368,7 +480,7 @@ static void retiring_ends_the_session_and_expires_what_was_not_sent(void **state
     store_fixture_settle(fixture);
     struct posted *begun = store_fixture_next(fixture, POSTED_BEGUN);
     assert_int_equal(begun->err, CS_EDENIED);
-    free(begun);
+    store_fixture_drop(begun);
     assert_null(fixture->first);
     assert_state(fixture, 2, DELIVERY_SENT);
     assert_int_equal(store_retire_device(fixture->store, device.id), CS_OK); /* again */
@@ -403,8 +515,19 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_window_goes_out_live_then_head_is_raised_once, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(an_attempt_is_counted_once_a_session, open_fixture, close_fixture),
-        cmocka_unit_test_setup_teardown(a_resume_acks_what_was_sent_and_one_above_it_is_a_conflict,
+        cmocka_unit_test_setup_teardown(a_resume_acks_what_was_sent, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(
+            a_resume_above_what_was_ever_sent_means_that_the_store_was_rolled_back, open_fixture,
+            close_fixture),
+        cmocka_unit_test_setup_teardown(another_epoch_is_a_roll_back_even_when_nothing_waits, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(
+            a_config_is_told_live_and_older_ones_come_with_the_payments_they_price, open_fixture,
+            close_fixture),
+        cmocka_unit_test_setup_teardown(a_disabled_device_loses_its_session_and_its_payments_wait,
                                         open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(sessions_that_throw_each_other_out_are_named, open_fixture,
+                                        close_fixture),
         cmocka_unit_test_setup_teardown(a_fenced_session_is_told_and_can_change_nothing, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(an_outcome_acks_everything_up_to_it_and_the_first_report_stands,
