@@ -13,7 +13,7 @@
 enum { READ_PAGE, REPLAY_SQL_COUNT };
 static const char *const REPLAY_SQL[] = {
     [READ_PAGE] = "SELECT d.seq, d.state, d.reason, d.stored_at, coalesce(d.config_version, 0), "
-                  "CASE WHEN d.config_version + 1 < ? THEN (SELECT f.body FROM device_config f "
+                  "CASE WHEN d.config_version < ? THEN (SELECT f.body FROM device_config f "
                   "WHERE f.device = d.device AND f.version = d.config_version) END, " PAYMENT_COLUMNS
                   " FROM delivery d INDEXED BY delivery_due "
                   "JOIN payment p ON p.num = d.payment JOIN address a ON a.num = p.address "

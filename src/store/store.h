@@ -57,7 +57,7 @@ struct store_delivery {
     int64_t stored_at_ms;
     uint64_t config_version; /* by which it is priced; 0: the device had no config */
     /*
-     * That version's body, where it is older than the one before the current: the device may not have it. Else NULL.
+     * That version's body, where it is older than the current: a device that was away during two changes has only the later one. Else NULL.
      * Borrowed while an event is told; whoever keeps the delivery copies it.
      */
     const char *config;
