@@ -19,14 +19,15 @@ void push_counters_open(struct push_counters *counters, struct metrics *metrics)
         [DEVICE_CLOSE_INSECURE] = "reason=\"insecure\"",
         [DEVICE_CLOSE_DISABLED] = "reason=\"disabled\"",
         [DEVICE_CLOSE_RETIRED] = "reason=\"retired\"",
-        [DEVICE_CLOSE_ROLLED_BACK] = "reason=\"store_rolled_back\"",
         [DEVICE_CLOSE_BUSY] = "reason=\"busy\"",
         [DEVICE_CLOSE_SLOW] = "reason=\"slow\"",
+        [DEVICE_CLOSE_BAD_MAC] = "reason=\"bad_mac\"",
     };
     static const char *const SENT[SENT_TYPE_COUNT] = {
         [SENT_CHALLENGE] = "type=\"challenge\"", [SENT_WELCOME] = "type=\"welcome\"",
         [SENT_PAYMENT] = "type=\"payment\"",     [SENT_GAP] = "type=\"gap\"",
-        [SENT_NOTED] = "type=\"noted\"",         [SENT_ERROR] = "type=\"error\"",
+        [SENT_NOTED] = "type=\"noted\"",         [SENT_CONFIG] = "type=\"config\"",
+        [SENT_STATE] = "type=\"state\"",         [SENT_ERROR] = "type=\"error\"",
     };
     static const char *const RECEIVED[DEVICE_FRAME_TYPE_COUNT] = {
         [DEVICE_HELLO] = "type=\"hello\"",       [DEVICE_ACK] = "type=\"ack\"",
@@ -56,4 +57,7 @@ void push_counters_open(struct push_counters *counters, struct metrics *metrics)
     }
     counters->protocol_errors = metrics_add_counter(metrics, "coinslot_protocol_errors_total", "",
                                                     "Sessions closed because a device broke the protocol.");
+    counters->bad_macs = metrics_add_counter(
+        metrics, "coinslot_bad_macs_total", "",
+        "Sessions closed because a frame was forged, lost, repeated or re-ordered on its way from the device.");
 }

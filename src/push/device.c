@@ -3,37 +3,60 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "push/device_state.h"
 
 /* ---- sending and ending -------------------------------------------------------------------------------- */
 
-static void count_sent(struct device *device, enum sent_type type)
-{
-    metrics_add(device->push->counters.sent[type], 1);
-}
-
 void device_send(struct device *device, enum sent_type type, const char *text, size_t length)
 {
-    count_sent(device, type);
-    session_send(device->session, text, length);
+    metrics_add(device->push->counters.sent[type], 1);
+    if (!device->sealed) {
+        session_send(device->session, text, length);
+        return;
+    }
+    char tail[PROOF_MAC_TAIL_SIZE];
+    proof_seal(device->channel, text, length, tail);
+    session_send_joined(device->session, text, length - 1, tail, PROOF_MAC_TAIL_SIZE - 1);
+}
+
+bool device_has_room(struct device *device)
+{
+    if (session_queued(device->session) <
+        DEVICE_QUEUE_PAUSE + device->outbox.window + DEVICE_OUTCOMES_MOST + 4) {
+        return true;
+    }
+    device_fail(device, DEVICE_CLOSE_SLOW, "frames were sent without reading the answers");
+    return false;
+}
+
+/* The device counts what reaches it: the frame after those that never left goes by the first one's number. */
+static void drop_queue(struct device *device)
+{
+    uint64_t queued = session_queued(device->session);
+    session_drop_queue(device->session);
+    if (device->sealed && queued > device->channel->sent) {
+        device->sealed = false; /* the welcome itself was among them */
+    } else if (device->sealed) {
+        proof_unsend(device->channel, queued);
+    }
 }
 
 /* From now on whatever the store posts to this session is dropped. */
 void device_leave(struct device *device, bool tell_store)
 {
     if (device->phase == DEVICE_LIVE) {
+        device->status_noted_ns = 0;
+        device_note_status(device);
         atomic_fetch_sub_explicit(&device->push->counters.sessions, 1, memory_order_relaxed);
         if (tell_store) {
             device_end_in_store(device->push, &device->store);
         }
     }
     device_unstall(device);
+    device_forget_greeting(device);
     free(device->outcome_waiting);
     device->outcome_waiting = NULL;
     device->phase = DEVICE_OVER;
@@ -52,9 +75,12 @@ void device_fail_with(struct device *device, enum device_close close, bool tell_
     if (close == DEVICE_CLOSE_PROTOCOL || close == DEVICE_CLOSE_FRAME) {
         metrics_add(device->push->counters.protocol_errors, 1);
     }
+    if (close == DEVICE_CLOSE_BAD_MAC) {
+        metrics_add(device->push->counters.bad_macs, 1);
+    }
     log_debug("session %" PRIu64 " ends: %s: %s", session_handle(device->session), code, message);
     device_leave(device, tell_store);
-    session_drop_queue(device->session);
+    drop_queue(device);
     if (close != DEVICE_CLOSE_GOING_AWAY) {
         char text[DEVICE_FRAME_SIZE];
         size_t length = device_frame_error(text, code, message);
@@ -76,11 +102,6 @@ void device_break_protocol(struct device *device, const char *code, const char *
 void device_refuse_begin(struct device *device, enum cs_err err)
 {
     switch (err) {
-    case CS_ECONFLICT:
-        device_fail(device, DEVICE_CLOSE_ROLLED_BACK,
-                    "\"resume\" is above what this store ever sent: it was restored from an older backup; an "
-                    "operator has to look");
-        return;
     case CS_EDENIED:
         device_fail(device, DEVICE_CLOSE_UNAUTHORIZED, "the device was disabled or retired");
         return;
@@ -94,6 +115,7 @@ void device_refuse_begin(struct device *device, enum cs_err err)
     case CS_OK:
     case CS_EINVAL:
     case CS_ENOTFOUND:
+    case CS_ECONFLICT:
     case CS_EIO:
         break;
     }
@@ -101,73 +123,6 @@ void device_refuse_begin(struct device *device, enum cs_err err)
 }
 
 /* ---- the device speaks --------------------------------------------------------------------------------- */
-
-static void on_begun(void *context, uint64_t handle, enum cs_err err, const struct store_begun *begun)
-{
-    struct post *post = cs_alloc(sizeof(*post));
-    post->kind = POST_BEGUN;
-    post->handle = handle;
-    post->err = err;
-    if (err == CS_OK) {
-        post->begun = *begun;
-    }
-    push_post(context, post);
-}
-
-/* Who it is: the same answer for an unknown device and a wrong token, after the same work. */
-static bool check_token(struct push *push, const struct device_hello *hello, struct store_device_key *key)
-{
-    uint8_t hash[STORE_HASH_SIZE];
-    store_hash_token(push->store, hello->token, hash);
-    memset(key, 0, sizeof(*key));
-    bool known = store_find_device(push->store, hello->device, key);
-    bool same = sodium_memcmp(hash, key->credential, sizeof(hash)) == 0;
-    return known && same && key->auth == DEVICE_AUTH_TOKEN;
-}
-
-static void on_hello(struct device *device, const struct device_hello *hello)
-{
-    struct push *push = device->push;
-    if (device->phase != DEVICE_GREETING) {
-        device_break_protocol(device, "unexpected", "hello was said already");
-        return;
-    }
-    if (!push->options.allow_plain_tokens && !session_is_private(device->session)) {
-        device_fail(device, DEVICE_CLOSE_INSECURE,
-                    "a token must not cross a network in the clear: use TLS, or set allow_plain_tokens");
-        return;
-    }
-    struct store_device_key key;
-    if (!check_token(push, hello, &key)) {
-        device_fail(device, DEVICE_CLOSE_UNAUTHORIZED, "no device has this id and this token");
-        return;
-    }
-    switch (key.state) {
-    case DEVICE_ACTIVE:
-        break;
-    case DEVICE_DISABLED:
-        device_fail(device, DEVICE_CLOSE_DISABLED, "an operator has disabled this device; its payments wait");
-        return;
-    case DEVICE_RETIRED:
-        device_fail(device, DEVICE_CLOSE_RETIRED, "this device is retired for good");
-        return;
-    }
-    device->phase = DEVICE_BEGINNING;
-    session_set_timeout(device->session, 0);
-    const struct store_hello begin = {
-        .device = key.device,
-        .handle = session_handle(device->session),
-        .resume = hello->resume,
-        .other_epoch = hello->epoch[0] != '\0' && strcmp(hello->epoch, store_epoch(push->store)) != 0,
-    };
-    enum cs_err err = store_submit_session(push->store, &begin, on_begun, push);
-    if (err != CS_OK) {
-        device_refuse_begin(device, err);
-        return;
-    }
-    log_debug("%s says hello: resume %" PRIu64 ", firmware %s", hello->device, hello->resume,
-              hello->firmware[0] != '\0' ? hello->firmware : "not told");
-}
 
 static void on_ack(struct device *device, uint64_t seq)
 {
@@ -202,6 +157,11 @@ static void device_message(void *state, const char *text, size_t length)
     if (device->phase == DEVICE_OVER) {
         return;
     }
+    /* Before anything else: what was not said by the device, as the next thing, is not even read. */
+    if (device->sealed && !proof_open(device->channel, text, length)) {
+        device_fail(device, DEVICE_CLOSE_BAD_MAC, "the frame's mac is missing or wrong");
+        return;
+    }
     struct device_frame frame;
     struct device_problem problem;
     if (device_frame_read(text, length, &frame, &problem) != CS_OK) {
@@ -215,7 +175,7 @@ static void device_message(void *state, const char *text, size_t length)
     }
     switch (frame.type) {
     case DEVICE_HELLO:
-        on_hello(device, &frame.hello);
+        device_take_hello(device, &frame.hello, text);
         return;
     case DEVICE_ACK:
         on_ack(device, frame.outcome.seq);
@@ -225,7 +185,8 @@ static void device_message(void *state, const char *text, size_t length)
         on_outcome(device, &frame.outcome);
         return;
     case DEVICE_STATUS:
-        return; /* counted */
+        device_take_status(device, &frame.status);
+        return;
     }
 }
 
@@ -237,11 +198,7 @@ static void *device_open(struct session *session)
     device->session = session;
     device->push = session_push(session);
     session_set_timeout(session, device->push->options.hello_timeout_s);
-    uint8_t nonce[DEVICE_NONCE_SIZE];
-    randombytes_buf(nonce, sizeof(nonce));
-    char text[DEVICE_FRAME_SIZE];
-    size_t length = device_frame_challenge(text, nonce, store_epoch(device->push->store));
-    device_send(device, SENT_CHALLENGE, text, length);
+    device_challenge(device);
     return device;
 }
 
@@ -266,7 +223,17 @@ static void device_drained(void *state)
 {
     struct device *device = state;
     if (device->phase == DEVICE_LIVE) {
+        device_tell_state(device, false);
         device_set_reading(device);
+    }
+}
+
+static void device_second(void *state)
+{
+    struct device *device = state;
+    if (device->phase == DEVICE_LIVE) {
+        device_tell_state(device, true);
+        device_note_status(device);
     }
 }
 
@@ -279,6 +246,7 @@ static void device_close(void *state)
 {
     struct device *device = state;
     device_leave(device, true);
+    device_forget_channel(device);
     free(device);
 }
 
@@ -291,6 +259,7 @@ const struct session_protocol DEVICE_PROTOCOL = {
     .too_big = device_too_big,
     .timeout = device_timeout,
     .drained = device_drained,
+    .second = device_second,
     .stop = device_stop,
     .close = device_close,
 };

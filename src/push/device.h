@@ -8,7 +8,8 @@
  * The queue is bounded by that: nothing is read while DEVICE_QUEUE_PAUSE frames wait, so that no ack opens
  * the window and no outcome asks for its `noted`. What can still come is at most a window of payments and
  * gaps, a `noted` for each of the DEVICE_OUTCOMES_MOST outcomes that are with the store, and an error:
- * DEVICE_QUEUE_PAUSE + window + DEVICE_OUTCOMES_MOST + 4. Past that the session is closed as slow.
+ * DEVICE_QUEUE_PAUSE + window + DEVICE_OUTCOMES_MOST + 4. Past that the session is closed as slow: so is one
+ * that reads nothing while operators change its config again and again. States wait until the device reads.
  */
 #ifndef COINSLOT_PUSH_DEVICE_H
 #define COINSLOT_PUSH_DEVICE_H

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/hex.h"
 #include "base/json.h"
 
@@ -24,9 +23,9 @@ static const struct {
     [DEVICE_CLOSE_INSECURE] = {4005, "insecure"},
     [DEVICE_CLOSE_DISABLED] = {4006, "disabled"},
     [DEVICE_CLOSE_RETIRED] = {4007, "retired"},
-    [DEVICE_CLOSE_ROLLED_BACK] = {4008, "store_rolled_back"},
     [DEVICE_CLOSE_BUSY] = {4010, "busy"},
     [DEVICE_CLOSE_SLOW] = {4011, "slow"},
+    [DEVICE_CLOSE_BAD_MAC] = {4012, "bad_mac"},
 };
 
 uint16_t device_close_code(enum device_close close)
@@ -90,12 +89,44 @@ static enum cs_err read_seq(const json_t *object, uint64_t *seq, struct device_p
     return err;
 }
 
-static enum cs_err read_hello(const json_t *object, struct device_hello *hello,
-                              struct device_problem *problem)
+/* A number that may be missing; then *number stays as it is. */
+static enum cs_err read_optional(const json_t *object, const char *name, int64_t least, int64_t most,
+                                 int64_t *number, struct device_problem *problem)
+{
+    return json_object_get(object, name) == NULL ? CS_OK
+                                                 : read_number(object, name, least, most, number, problem);
+}
+
+/* Either a token, or a key and, as the last member, a sig over all that is before it. */
+static enum cs_err read_credential(const json_t *object, const char *text, size_t length,
+                                   struct device_hello *hello, struct device_problem *problem)
+{
+    const json_t *key = json_object_get(object, "key"), *sig = json_object_get(object, "sig");
+    bool keyed = key != NULL || sig != NULL;
+    if (keyed == (json_object_get(object, "token") != NULL)) {
+        return refuse(problem, "invalid", "say either \"token\", or \"key\" and \"sig\"");
+    }
+    if (!keyed) {
+        return read_text(object, "token", false, hello->token, sizeof(hello->token), problem);
+    }
+    if (!json_is_string(key) || json_string_length(key) != 2 * sizeof(hello->key) ||
+        !hex_decode(json_string_value(key), hello->key, sizeof(hello->key))) {
+        return refuse(problem, "invalid", "\"key\" must be an X25519 public key of 64 hexadecimal digits");
+    }
+    if (!proof_split_sig(text, length, hello->signature, &hello->signed_length)) {
+        return refuse(
+            problem, "invalid",
+            "\"sig\" must be the last member, of 128 hexadecimal digits in lower case, without spaces");
+    }
+    return CS_OK;
+}
+
+static enum cs_err read_hello(const json_t *object, const char *text, size_t length,
+                              struct device_hello *hello, struct device_problem *problem)
 {
     enum cs_err err = read_text(object, "device", false, hello->device, sizeof(hello->device), problem);
     if (err == CS_OK) {
-        err = read_text(object, "token", false, hello->token, sizeof(hello->token), problem);
+        err = read_credential(object, text, length, hello, problem);
     }
     if (err == CS_OK) {
         err = read_text(object, "epoch", true, hello->epoch, sizeof(hello->epoch), problem);
@@ -103,11 +134,15 @@ static enum cs_err read_hello(const json_t *object, struct device_hello *hello,
     if (err == CS_OK) {
         err = read_text(object, "firmware", true, hello->firmware, sizeof(hello->firmware), problem);
     }
-    int64_t resume = 0;
-    if (err == CS_OK && json_object_get(object, "resume") != NULL) {
-        err = read_number(object, "resume", 0, INT64_MAX, &resume, problem);
+    int64_t resume = 0, config_version = 0;
+    if (err == CS_OK) {
+        err = read_optional(object, "resume", 0, INT64_MAX, &resume, problem);
+    }
+    if (err == CS_OK) {
+        err = read_optional(object, "config_version", 0, INT64_MAX, &config_version, problem);
     }
     hello->resume = (uint64_t)resume;
+    hello->config_version = (uint64_t)config_version;
     return err;
 }
 
@@ -147,6 +182,34 @@ static enum cs_err read_refused(const json_t *object, struct store_outcome *outc
     return err;
 }
 
+static enum cs_err read_status(const json_t *object, struct device_status *status,
+                               struct device_problem *problem)
+{
+    int64_t config_version = 0;
+    *status = (struct device_status){
+        .uptime_s = INT64_MIN, .rssi = INT64_MIN, .remaining_s = INT64_MIN, .relay_on = -1};
+    enum cs_err err = read_optional(object, "uptime_s", 0, INT64_MAX, &status->uptime_s, problem);
+    if (err == CS_OK) {
+        err = read_optional(object, "rssi", INT16_MIN, INT16_MAX, &status->rssi, problem);
+    }
+    if (err == CS_OK) {
+        err = read_optional(object, "remaining_s", 0, INT64_MAX, &status->remaining_s, problem);
+    }
+    if (err == CS_OK) {
+        err = read_optional(object, "config_version", 0, INT64_MAX, &config_version, problem);
+    }
+    const json_t *relay_on = json_object_get(object, "relay_on");
+    if (err == CS_OK && relay_on != NULL && !json_is_boolean(relay_on)) {
+        err = refuse(problem, "invalid", "\"relay_on\" must be true or false");
+    }
+    if (relay_on != NULL) {
+        status->relay_on = json_is_true(relay_on);
+    }
+    status->has_config_version = json_object_get(object, "config_version") != NULL;
+    status->config_version = (uint64_t)config_version;
+    return err;
+}
+
 static const char *const TYPES[DEVICE_FRAME_TYPE_COUNT] = {
     [DEVICE_HELLO] = "hello",     [DEVICE_ACK] = "ack",       [DEVICE_ACTUATED] = "actuated",
     [DEVICE_REFUSED] = "refused", [DEVICE_STATUS] = "status",
@@ -168,12 +231,12 @@ static bool find_type(const char *text, enum device_frame_type *type)
     return false;
 }
 
-static enum cs_err read_members(const json_t *object, struct device_frame *frame,
-                                struct device_problem *problem)
+static enum cs_err read_members(const json_t *object, const char *text, size_t length,
+                                struct device_frame *frame, struct device_problem *problem)
 {
     switch (frame->type) {
     case DEVICE_HELLO:
-        return read_hello(object, &frame->hello, problem);
+        return read_hello(object, text, length, &frame->hello, problem);
     case DEVICE_ACK:
         return read_ack(object, frame, problem);
     case DEVICE_ACTUATED:
@@ -181,7 +244,7 @@ static enum cs_err read_members(const json_t *object, struct device_frame *frame
     case DEVICE_REFUSED:
         return read_refused(object, &frame->outcome, problem);
     case DEVICE_STATUS:
-        return CS_OK;
+        return read_status(object, &frame->status, problem);
     }
     return CS_OK;
 }
@@ -203,112 +266,8 @@ enum cs_err device_frame_read(const char *text, size_t length, struct device_fra
         err = refuse(problem, "unknown_type",
                      "this \"type\" is not known; send hello, ack, actuated, refused or status");
     } else {
-        err = read_members(object, frame, problem);
+        err = read_members(object, text, length, frame, problem);
     }
     json_decref(object);
     return err;
-}
-
-/* ---- building ------------------------------------------------------------------------------------------ */
-
-__attribute__((format(printf, 3, 4))) static size_t append(char text[DEVICE_FRAME_SIZE], size_t at,
-                                                           const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int written = vsnprintf(text + at, DEVICE_FRAME_SIZE - at, format, arguments);
-    va_end(arguments);
-    assert(written >= 0 && (size_t)written < DEVICE_FRAME_SIZE - at);
-    return at + (size_t)written;
-}
-
-/* The inside of a JSON string, of at most `most` bytes of `value`; never cut within an UTF-8 character (RFC
- * 3629). */
-static size_t append_escaped(char text[DEVICE_FRAME_SIZE], size_t at, const char *value, size_t most)
-{
-    size_t length = strlen(value);
-    if (length > most) {
-        length = most;
-        while (length > 0 && ((unsigned char)value[length] & 0xc0) == 0x80) {
-            length--;
-        }
-    }
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)value[i];
-        if (c == '"' || c == '\\') {
-            at = append(text, at, "\\%c", c);
-        } else if (c < 0x20) {
-            at = append(text, at, "\\u%04x", c);
-        } else {
-            at = append(text, at, "%c", c);
-        }
-    }
-    return at;
-}
-
-size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const uint8_t nonce[DEVICE_NONCE_SIZE],
-                              const char *epoch)
-{
-    char hex[2 * DEVICE_NONCE_SIZE + 1];
-    hex_encode_lower(nonce, DEVICE_NONCE_SIZE, hex);
-    return append(text, 0, "{\"type\":\"challenge\",\"nonce\":\"%s\",\"epoch\":\"%s\"}", hex, epoch);
-}
-
-size_t device_frame_welcome(char text[DEVICE_FRAME_SIZE], int64_t now_ms, uint64_t last_acked,
-                            uint64_t pending)
-{
-    char now[CLOCK_TEXT_SIZE];
-    clock_format_ms(now_ms, now);
-    return append(text, 0,
-                  "{\"type\":\"welcome\",\"time\":\"%s\",\"last_acked\":%" PRIu64 ",\"pending\":%" PRIu64 "}",
-                  now, last_acked, pending);
-}
-
-size_t device_frame_payment(char text[DEVICE_FRAME_SIZE], const struct store_delivery *delivery,
-                            int64_t now_ms)
-{
-    const struct payment *payment = &delivery->payment;
-    char hash[PAYMENT_HASH_TEXT], to[ADDRESS_TEXT_SIZE], amount[AMOUNT_RAW_SIZE], stored_at[CLOCK_TEXT_SIZE];
-    hex_encode_upper(payment->hash, PAYMENT_HASH_SIZE, hash);
-    address_format(&payment->to, to);
-    amount_format_raw(payment->amount, amount);
-    clock_format_ms(delivery->stored_at_ms, stored_at);
-    /* The wall clock may jump back: an age is never negative. */
-    int64_t age_s = now_ms > delivery->stored_at_ms ? (now_ms - delivery->stored_at_ms) / 1000 : 0;
-
-    size_t at = append(text, 0, "{\"type\":\"payment\",\"seq\":%" PRIu64 ",\"payment\":{\"chain\":\"%s\"",
-                       delivery->seq, chain_text((enum chain)payment->to.chain));
-    at = append(text, at, ",\"hash\":\"%s\",\"output\":%" PRIu32, hash, payment->output);
-    if (payment->from.length > 0) {
-        char from[ADDRESS_TEXT_SIZE];
-        address_format(&payment->from, from);
-        at = append(text, at, ",\"from\":\"%s\"", from);
-    }
-    at = append(text, at, ",\"to\":\"%s\",\"amount\":\"%s\"", to, amount);
-    if (payment->asset[0] != '\0') {
-        at = append(text, at, ",\"asset\":\"");
-        at = append_escaped(text, at, payment->asset, PAYMENT_ASSET_SIZE);
-        at = append(text, at, "\"");
-    }
-    return append(text, at, ",\"stored_at\":\"%s\",\"age_s\":%" PRId64 "}}", stored_at, age_s);
-}
-
-size_t device_frame_gap(char text[DEVICE_FRAME_SIZE], uint64_t from, uint64_t to, const char *reason)
-{
-    return append(text, 0, "{\"type\":\"gap\",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"%s\"}",
-                  from, to, reason);
-}
-
-size_t device_frame_noted(char text[DEVICE_FRAME_SIZE], uint64_t seq)
-{
-    return append(text, 0, "{\"type\":\"noted\",\"seq\":%" PRIu64 "}", seq);
-}
-
-size_t device_frame_error(char text[DEVICE_FRAME_SIZE], const char *code, const char *message)
-{
-    /* In the worst case each byte takes six. */
-    const size_t most = (DEVICE_FRAME_SIZE - 100) / 6;
-    size_t at = append(text, 0, "{\"type\":\"error\",\"code\":\"%s\",\"message\":\"", code);
-    at = append_escaped(text, at, message, most);
-    return append(text, at, "\"}");
 }

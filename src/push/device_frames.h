@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "push/device_proof.h"
 #include "store/store.h"
 
 #define DEVICE_SUBPROTOCOL   "coinslot.v1"
@@ -20,8 +21,9 @@
 #define DEVICE_FIRMWARE_SIZE 33
 #define DEVICE_DEPTH_MOST    4
 #define DEVICE_SECONDS_MOST  INT32_MAX
-#define DEVICE_FRAME_SIZE    1024 /* every frame that the relay builds fits, NUL included */
-#define DEVICE_MESSAGE_SIZE  200
+#define DEVICE_FRAME_SIZE                                                                                    \
+    1024 /* every frame that the relay builds fits, NUL included, but for the config in it */
+#define DEVICE_MESSAGE_SIZE 200
 
 /* ---- how a session ends: the close code, the `code` of the error frame before it ----------------------- */
 
@@ -35,9 +37,9 @@ enum device_close {
     DEVICE_CLOSE_INSECURE,
     DEVICE_CLOSE_DISABLED,
     DEVICE_CLOSE_RETIRED,
-    DEVICE_CLOSE_ROLLED_BACK,
-    DEVICE_CLOSE_BUSY, /* try again later */
-    DEVICE_CLOSE_SLOW, /* it sends without reading what it is sent */
+    DEVICE_CLOSE_BUSY,    /* try again later */
+    DEVICE_CLOSE_SLOW,    /* it sends without reading what it is sent */
+    DEVICE_CLOSE_BAD_MAC, /* a frame that the device cannot have sent, or not as the next one */
 };
 #define DEVICE_CLOSE_COUNT 12
 
@@ -52,16 +54,29 @@ enum device_frame_type { DEVICE_HELLO, DEVICE_ACK, DEVICE_ACTUATED, DEVICE_REFUS
 
 struct device_hello {
     char device[STORE_ID_SIZE];
-    char token[DEVICE_TOKEN_SIZE];
+    char token[DEVICE_TOKEN_SIZE]; /* "": it proves itself by a key */
+    uint8_t key[PROOF_EXCHANGE_SIZE];
+    uint8_t signature[PROOF_SIGNATURE_SIZE];
+    size_t signed_length; /* of the frame's text, from its beginning */
     uint64_t resume;
+    uint64_t config_version;             /* 0: none */
     char epoch[STORE_EPOCH_TEXT];        /* "" when it was not given */
     char firmware[DEVICE_FIRMWARE_SIZE]; /* likewise */
+};
+
+/* What a status says; see struct store_status for what was left out. */
+struct device_status {
+    int64_t uptime_s, rssi, remaining_s;
+    int relay_on;
+    bool has_config_version;
+    uint64_t config_version;
 };
 
 struct device_frame {
     enum device_frame_type type;
     struct device_hello hello;
     struct store_outcome outcome; /* of actuated and refused; seq of ack too */
+    struct device_status status;
 };
 
 /* Why a frame is not understood, in the words of an error frame. */
@@ -78,14 +93,33 @@ CS_MUST_CHECK enum cs_err device_frame_read(const char *text, size_t length, str
 
 /* ---- what the relay sends: each writes text and NUL, and returns the length ---------------------------- */
 
-size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const uint8_t nonce[DEVICE_NONCE_SIZE],
-                              const char *epoch);
-size_t device_frame_welcome(char text[DEVICE_FRAME_SIZE], int64_t now_ms, uint64_t last_acked,
-                            uint64_t pending);
-size_t device_frame_payment(char text[DEVICE_FRAME_SIZE], const struct store_delivery *delivery,
-                            int64_t now_ms);
+/* How much room the text needs with this config in it (NULL: none). */
+size_t device_frame_room(const char *config);
+
+struct device_challenge {
+    uint8_t nonce[DEVICE_NONCE_SIZE];
+    uint8_t key[PROOF_EXCHANGE_SIZE];
+    uint8_t relay[PROOF_PUBLIC_SIZE];
+    const char *epoch;
+};
+
+struct device_welcome {
+    int64_t now_ms;
+    uint64_t last_acked, pending;
+    uint64_t config_version;
+    const char *config; /* NULL: none */
+};
+
+size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const struct device_challenge *challenge);
+/* `text` has device_frame_room(welcome->config) bytes. */
+size_t device_frame_welcome(char *text, const struct device_welcome *welcome);
+/* `text` has device_frame_room(delivery->config) bytes. */
+size_t device_frame_payment(char *text, const struct store_delivery *delivery, int64_t now_ms);
 size_t device_frame_gap(char text[DEVICE_FRAME_SIZE], uint64_t from, uint64_t to, const char *reason);
 size_t device_frame_noted(char text[DEVICE_FRAME_SIZE], uint64_t seq);
+/* `text` has device_frame_room(config) bytes. */
+size_t device_frame_config(char *text, uint64_t version, const char *config);
+size_t device_frame_state(char text[DEVICE_FRAME_SIZE], bool caught_up, bool payable, const char *reason);
 /* A message that is too long is cut. */
 size_t device_frame_error(char text[DEVICE_FRAME_SIZE], const char *code, const char *message);
 

@@ -4,31 +4,40 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "push/device_state.h"
 
-/* Closes a device that does not read; see device.h for the bound. */
-static bool has_room(struct device *device)
+/*
+ * A payment is priced by the version that it names. It comes with the text of one that was not the current one when its page was marked;
+ * should two changes have overtaken the page, a new one brings it with the text.
+ */
+static bool can_be_priced(const struct device *device, const struct store_delivery *delivery)
 {
-    if (session_queued(device->session) <
-        DEVICE_QUEUE_PAUSE + device->outbox.window + DEVICE_OUTCOMES_MOST + 4) {
-        return true;
-    }
-    device_fail(device, DEVICE_CLOSE_SLOW, "frames were sent without reading the answers");
-    return false;
+    uint64_t version = delivery->config_version;
+    return version == 0 || delivery->config != NULL || version == device->config_version ||
+           version == device->config_before;
 }
 
 static void offer_payment(struct device *device, const struct store_delivery *delivery)
 {
-    if (!outbox_offer(&device->outbox, delivery->seq, delivery->seq) || !has_room(device)) {
+    if (!can_be_priced(device, delivery)) {
+        outbox_raise(&device->outbox, delivery->seq);
         return;
     }
-    char text[DEVICE_FRAME_SIZE];
+    if (!outbox_offer(&device->outbox, delivery->seq, delivery->seq) || !device_has_room(device)) {
+        return;
+    }
+    char small[DEVICE_FRAME_SIZE];
+    char *text = delivery->config != NULL ? cs_alloc(device_frame_room(delivery->config)) : small;
     size_t length = device_frame_payment(text, delivery, clock_wall_ms());
     device_send(device, SENT_PAYMENT, text, length);
+    if (text != small) {
+        free(text);
+    }
 }
 
 struct gap {
@@ -43,7 +52,7 @@ static void offer_gap(struct device *device, struct gap *gap)
     }
     /* What went out from memory meanwhile is no gap. */
     uint64_t from = gap->from > device->outbox.next_seq ? gap->from : device->outbox.next_seq;
-    if (from <= gap->to && outbox_offer(&device->outbox, from, gap->to) && has_room(device)) {
+    if (from <= gap->to && outbox_offer(&device->outbox, from, gap->to) && device_has_room(device)) {
         char text[DEVICE_FRAME_SIZE];
         size_t length = device_frame_gap(text, from, gap->to, gap->reason);
         device_send(device, SENT_GAP, text, length);
@@ -115,9 +124,13 @@ static void take_begun(struct push *push, struct device *device, const struct po
     outbox_init(&device->outbox, begun->acked, begun->head, begun->window);
     metrics_add(push->counters.opened, 1);
     atomic_fetch_add_explicit(&push->counters.sessions, 1, memory_order_relaxed);
-    char text[DEVICE_FRAME_SIZE];
-    size_t length = device_frame_welcome(text, clock_wall_ms(), begun->acked, begun->head - begun->acked);
-    device_send(device, SENT_WELCOME, text, length);
+    device_welcome(device, begun, post->config);
+    if (begun->gap_to != 0) {
+        char text[DEVICE_FRAME_SIZE];
+        size_t length = device_frame_gap(text, begun->gap_from, begun->gap_to, "store_rolled_back");
+        device_send(device, SENT_GAP, text, length);
+    }
+    device_note_status(device);
     device_advance(device);
 }
 
@@ -138,7 +151,7 @@ static void take_outcome(struct device *device, const struct post *post)
 {
     device->outcomes_out--;
     if (post->err == CS_OK) {
-        if (has_room(device)) {
+        if (device_has_room(device)) {
             char text[DEVICE_FRAME_SIZE];
             size_t length = device_frame_noted(text, post->seq);
             device_send(device, SENT_NOTED, text, length);
@@ -185,6 +198,9 @@ void device_take_post(struct push *push, const struct post *post)
         return;
     case POST_PAGE:
         take_page(device, post);
+        return;
+    case POST_CONFIG:
+        device_take_config(device, post->version, post->config);
         return;
     }
 }

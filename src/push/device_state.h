@@ -1,5 +1,5 @@
 /*
- * device_state: what device.c, device_store.c and device_posts.c share: the state of one session, and what both do with it.
+ * device_state: what the files of device.h share: the state of one session, and what each does with it.
  * Owned by the push thread.
  */
 #ifndef COINSLOT_PUSH_DEVICE_STATE_H
@@ -15,14 +15,38 @@ enum device_phase {
     DEVICE_OVER,      /* an end is under way: whatever comes is dropped */
 };
 
+/* What is remembered of the beginning, until the welcome. */
+struct device_greeting {
+    uint8_t relay_public[PROOF_PUBLIC_SIZE], relay_secret[PROOF_SECRET_SIZE];
+    uint8_t exchange_public[PROOF_EXCHANGE_SIZE], exchange_secret[PROOF_EXCHANGE_SIZE];
+    /* Of a session by key, from its hello on. */
+    char device[STORE_ID_SIZE];
+    uint8_t device_key[PROOF_PUBLIC_SIZE];
+    char *hello; /* what was signed */
+    size_t hello_length;
+    size_t challenge_length;
+    char challenge[];
+};
+
+/* What the last state frame has said. */
+enum device_standing { STANDING_UNTOLD, STANDING_STORE_FULL, STANDING_BACKLOG, STANDING_UNPROVEN };
+
 struct device {
     struct session *session;
     struct push *push;
     enum device_phase phase;
     bool stalled; /* in the list of those that wait for room in the store's inbox */
     struct device *stalled_before, *stalled_after;
+    struct device_greeting *greeting; /* NULL once it is over */
+    struct proof_channel *channel;    /* NULL: a session by token */
+    bool sealed;                      /* from the welcome on every frame carries a MAC */
     struct store_session store;
     struct outbox outbox;
+    uint64_t config_version, config_before; /* the device has been told these in this session; 0: none */
+    enum device_standing standing;
+    struct store_status status; /* as the device last told it */
+    uint64_t status_noted_ns;
+    bool status_waiting; /* the store has an older one */
 
     /* What the store is still to be told. */
     uint64_t ack_waiting; /* 0: none */
@@ -32,7 +56,25 @@ struct device {
     struct store_outcome *outcome_waiting;
 };
 
+/* Counts the frame and queues it, with its MAC where the session has them. */
 void device_send(struct device *device, enum sent_type type, const char *text, size_t length);
+/* For a device that does not read; see device.h for the bound. False: it was thrown out. */
+bool device_has_room(struct device *device);
+
+/* ---- the beginning: device_hello.c */
+void device_challenge(struct device *device);
+void device_take_hello(struct device *device, const struct device_hello *hello, const char *text);
+void device_welcome(struct device *device, const struct store_begun *begun, const char *config);
+void device_forget_greeting(struct device *device);
+void device_forget_channel(struct device *device);
+
+/* ---- what is told beside payments: device_tell.c */
+void device_take_config(struct device *device, uint64_t version, const char *config);
+/* Sends a state frame when there is something new to say. `lasting`: a page that is still under way counts as backlog. */
+void device_tell_state(struct device *device, bool lasting);
+void device_take_status(struct device *device, const struct device_status *said);
+/* The store is told at most once a second. */
+void device_note_status(struct device *device);
 
 /* The session is over for the store: it is told, unless it said so itself, and what it still posts is dropped. */
 void device_leave(struct device *device, bool tell_store);

@@ -146,6 +146,7 @@ void device_advance(struct device *device)
     if (device->stalled || !tell_store(device)) {
         device_stall(device);
     }
+    device_tell_state(device, false);
     device_set_reading(device);
 }
 

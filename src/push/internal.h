@@ -21,7 +21,7 @@ struct sessions;
 
 /* ---- the mailbox: what the writer and the replayer tell the push thread, in the order of their posting - */
 
-enum post_kind { POST_BEGUN, POST_OUTCOME, POST_LIVE, POST_RAISED, POST_ENDED, POST_PAGE };
+enum post_kind { POST_BEGUN, POST_OUTCOME, POST_LIVE, POST_RAISED, POST_ENDED, POST_PAGE, POST_CONFIG };
 
 struct post {
     struct inbox_node node;
@@ -37,18 +37,31 @@ struct post {
         struct {
             uint64_t from, to, head;
         } page;
+        uint64_t version; /* of config */
     };
+    char *config; /* of config, and of begun where there is one */
     size_t count;
-    struct store_delivery deliveries[]; /* of page; one of live */
+    struct store_delivery deliveries[]; /* of page; one of live; each owns its config */
 };
 
 /* `post` is taken. Any thread. */
 void push_post(struct push *push, struct post *post);
+/* With all that it owns. */
+void push_free_post(struct post *post);
 
 /* ---- counters: any thread ------------------------------------------------------------------------------ */
 
-enum sent_type { SENT_CHALLENGE, SENT_WELCOME, SENT_PAYMENT, SENT_GAP, SENT_NOTED, SENT_ERROR };
-#define SENT_TYPE_COUNT 6
+enum sent_type {
+    SENT_CHALLENGE,
+    SENT_WELCOME,
+    SENT_PAYMENT,
+    SENT_GAP,
+    SENT_NOTED,
+    SENT_CONFIG,
+    SENT_STATE,
+    SENT_ERROR
+};
+#define SENT_TYPE_COUNT 8
 
 struct push_counters {
     _Atomic int64_t sessions; /* live ones */
@@ -59,6 +72,7 @@ struct push_counters {
     metrics_count *sent[SENT_TYPE_COUNT];
     metrics_count *received[DEVICE_FRAME_TYPE_COUNT];
     metrics_count *protocol_errors;
+    metrics_count *bad_macs;
 };
 
 void push_counters_open(struct push_counters *counters, struct metrics *metrics);
@@ -93,6 +107,8 @@ struct push {
     uv_loop_t loop;
     uv_timer_t retry;    /* runs while something waits for room in the store's inbox */
     uv_timer_t deadline; /* of stopping */
+    uv_timer_t second;   /* once a second, all sessions */
+    bool payable;        /* the store takes payments; asked once a second */
     struct lws_vhost *vhost;
     lws_retry_bo_t silence;
     struct listener *listener; /* NULL once stopping */

@@ -19,6 +19,7 @@
 #define PAGES_MOST       64 /* in the mailbox; then the replayer waits */
 #define POSTS_AT_ONCE    256
 #define RETRY_MS         20
+#define SECOND_MS        1000
 #define STOP_PATIENCE_MS 3000
 #define FILES_MORE       4096    /* descriptors for everything but sessions */
 #define FILES_SANE       1048576 /* libwebsockets lays its tables out for the whole limit */
@@ -40,10 +41,19 @@ void push_wake(struct push *push)
 void push_post(struct push *push, struct post *post)
 {
     if (inbox_push(push->mailbox, &post->node) != CS_OK) {
-        free(post); /* shut: the sessions are gone */
+        push_free_post(post); /* shut: the sessions are gone */
         return;
     }
     push_wake(push);
+}
+
+void push_free_post(struct post *post)
+{
+    for (size_t i = 0; i < post->count; i++) {
+        free((char *)(uintptr_t)post->deliveries[i].config); /* const for those who only read it */
+    }
+    free(post->config);
+    free(post);
 }
 
 static struct post *new_post(enum post_kind kind, const struct store_session *session, size_t count)
@@ -56,10 +66,16 @@ static struct post *new_post(enum post_kind kind, const struct store_session *se
     return post;
 }
 
+static void copy_delivery(struct store_delivery *copy, const struct store_delivery *delivery)
+{
+    *copy = *delivery;
+    copy->config = delivery->config != NULL ? cs_strdup(delivery->config) : NULL;
+}
+
 void push_post_live(void *push, const struct store_session *session, const struct store_delivery *delivery)
 {
     struct post *post = new_post(POST_LIVE, session, 1);
-    post->deliveries[0] = *delivery;
+    copy_delivery(&post->deliveries[0], delivery);
     push_post(push, post);
 }
 
@@ -85,8 +101,8 @@ void push_post_page(void *push, const struct store_session *session, uint64_t fr
     post->page.from = from;
     post->page.to = to;
     post->page.head = head;
-    if (count > 0) {
-        memcpy(post->deliveries, deliveries, count * sizeof(*deliveries));
+    for (size_t i = 0; i < count; i++) {
+        copy_delivery(&post->deliveries[i], &deliveries[i]);
     }
     pthread_mutex_lock(&server->gate);
     while (server->pages_waiting >= PAGES_MOST && !server->shut) {
@@ -95,6 +111,14 @@ void push_post_page(void *push, const struct store_session *session, uint64_t fr
     server->pages_waiting++;
     pthread_mutex_unlock(&server->gate);
     push_post(server, post);
+}
+
+void push_post_config(void *push, const struct store_session *session, uint64_t version, const char *body)
+{
+    struct post *post = new_post(POST_CONFIG, session, 0);
+    post->version = version;
+    post->config = cs_strdup(body);
+    push_post(push, post);
 }
 
 /* ---- the push thread ----------------------------------------------------------------------------------- */
@@ -108,7 +132,7 @@ static void take_post(struct push *push, struct post *post)
         pthread_mutex_unlock(&push->gate);
     }
     device_take_post(push, post);
-    free(post);
+    push_free_post(post);
 }
 
 static void stop_when_done(struct push *push)
@@ -167,6 +191,14 @@ void push_retry_soon(struct push *push)
     }
 }
 
+static void on_second(uv_timer_t *timer)
+{
+    struct push *push = timer->data;
+    push->payable = store_refusal(push->store) == NULL;
+    sessions_tell_second(push);
+    push_wake(push);
+}
+
 static void on_accepted(void *context, int fd)
 {
     struct push *push = context;
@@ -195,6 +227,7 @@ static void tear_down(struct push *push)
     }
     uv_close((uv_handle_t *)&push->retry, NULL);
     uv_close((uv_handle_t *)&push->deadline, NULL);
+    uv_close((uv_handle_t *)&push->second, NULL);
     if (push->library != NULL) {
         lws_context_destroy(push->library);
     }
@@ -207,7 +240,7 @@ static void tear_down(struct push *push)
     for (struct inbox_node *node = inbox_take(push->mailbox, SIZE_MAX, 0); node != NULL;) {
         struct post *post = (struct post *)node;
         node = node->next;
-        free(post);
+        push_free_post(post);
     }
     while (push->endings != NULL) {
         struct ending *ending = push->endings;
@@ -304,7 +337,10 @@ enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
     assert(failed == 0);
     uv_timer_init(&push->loop, &push->retry);
     uv_timer_init(&push->loop, &push->deadline);
-    push->retry.data = push->deadline.data = push;
+    uv_timer_init(&push->loop, &push->second);
+    push->retry.data = push->deadline.data = push->second.data = push;
+    push->payable = store_refusal(push->store) == NULL;
+    uv_timer_start(&push->second, on_second, SECOND_MS, SECOND_MS);
     enum cs_err err = listener_open(&push->loop, push->options.host, push->options.port, on_accepted, push,
                                     &push->listener, error, PUSH_ERROR_SIZE);
     if (err == CS_OK) {

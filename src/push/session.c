@@ -114,6 +114,16 @@ void sessions_stop_all(struct push *push)
     }
 }
 
+void sessions_tell_second(struct push *push)
+{
+    for (uint32_t i = 0; i < push->sessions->most; i++) {
+        struct session *session = push->sessions->slots[i].session;
+        if (session != NULL && session->protocol->second != NULL) {
+            session->protocol->second(session->state);
+        }
+    }
+}
+
 /* ---- what a protocol sees ------------------------------------------------------------------------------ */
 
 struct push *session_push(const struct session *session)
@@ -138,9 +148,16 @@ uint32_t session_queued(const struct session *session)
 
 void session_send(struct session *session, const char *text, size_t length)
 {
-    struct outbound *outbound = cs_alloc(sizeof(*outbound) + LWS_PRE + length);
-    outbound->length = length;
+    session_send_joined(session, text, length, "", 0);
+}
+
+void session_send_joined(struct session *session, const char *text, size_t length, const char *tail,
+                         size_t tail_length)
+{
+    struct outbound *outbound = cs_alloc(sizeof(*outbound) + LWS_PRE + length + tail_length);
+    outbound->length = length + tail_length;
     memcpy(outbound->bytes + LWS_PRE, text, length);
+    memcpy(outbound->bytes + LWS_PRE + length, tail, tail_length);
     *(session->last != NULL ? &session->last->next : &session->first) = outbound;
     session->last = outbound;
     session->queued++;

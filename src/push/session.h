@@ -26,6 +26,7 @@ struct session_protocol {
     void (*too_big)(void *state);
     void (*timeout)(void *state);
     void (*drained)(void *state); /* one more frame has left the queue */
+    void (*second)(void *state);  /* NULL, or called about once a second */
     void (*stop)(void *state);    /* the relay stops: end the session */
     void (*close)(void *state);   /* the connection is gone */
 };
@@ -40,6 +41,9 @@ void *session_find(struct push *push, uint64_t handle);
 
 /* Copies the text into the queue. */
 void session_send(struct session *session, const char *text, size_t length);
+/* The text and, right after it, the tail: one message. */
+void session_send_joined(struct session *session, const char *text, size_t length, const char *tail,
+                         size_t tail_length);
 uint32_t session_queued(const struct session *session); /* frames */
 void session_drop_queue(struct session *session);
 
@@ -58,6 +62,7 @@ struct sessions *sessions_open(uint32_t most);
 void sessions_close(struct sessions *sessions);
 uint32_t sessions_count(const struct sessions *sessions);
 void sessions_stop_all(struct push *push);
+void sessions_tell_second(struct push *push);
 
 /* What libwebsockets is to speak; ends with a NULL name. */
 const struct lws_protocols *session_protocols(void);

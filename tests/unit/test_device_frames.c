@@ -59,6 +59,51 @@ static void a_hello_is_read_whole(void **state)
     assert_int_equal(frame.hello.resume, 12);
     assert_string_equal(frame.hello.epoch, "0123456789abcdef0123456789abcdef");
     assert_string_equal(frame.hello.firmware, "1.2.0");
+    assert_int_equal(frame.hello.config_version, 7);
+    assert_int_equal(frame.hello.signed_length, 0);
+}
+
+#define KEY_HEX "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+#define SIG_HEX                                                                                              \
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"                                       \
+    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static void a_hello_by_key_is_signed_up_to_its_last_member(void **state)
+{
+    (void)state;
+    struct device_frame frame;
+    const char *text =
+        "{\"type\":\"hello\",\"device\":\"d\",\"key\":\"" KEY_HEX "\",\"resume\":5,\"sig\":\"" SIG_HEX "\"}";
+    assert_taken(text, &frame);
+    assert_string_equal(frame.hello.token, "");
+    assert_int_equal(frame.hello.signed_length, strstr(text, ",\"sig\"") - text);
+    assert_int_equal(frame.hello.key[31], 0xff);
+    assert_int_equal(frame.hello.signature[63], 0xff);
+    assert_int_equal(frame.hello.signature[1], 0x11);
+    assert_int_equal(frame.hello.resume, 5);
+}
+
+static void a_hello_has_either_a_token_or_a_key_and_a_sig_at_its_end(void **state)
+{
+    (void)state;
+#define HELLO "{\"type\":\"hello\",\"device\":\"d\""
+    assert_refused(HELLO "}", "invalid");
+    assert_refused(HELLO ",\"token\":\"t\",\"key\":\"" KEY_HEX "\",\"sig\":\"" SIG_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"token\":\"t\",\"sig\":\"" SIG_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"token\":\"t\",\"key\":\"" KEY_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"sig\":\"" SIG_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "0\",\"sig\":\"" SIG_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"key\":\"zz\",\"sig\":\"" SIG_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"key\":7,\"sig\":\"" SIG_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "\",\"sig\":\"" SIG_HEX "\",\"resume\":1}", "invalid");
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "\",\"sig\":\"" SIG_HEX "\" }", "invalid");
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "\", \"sig\":\"" SIG_HEX "\"}", "invalid");
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "\",\"sig\":\"" KEY_HEX KEY_HEX "\"}",
+                   "invalid"); /* upper case */
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "\",\"sig\":\"x\",\"sig\":\"" SIG_HEX "\"}", "malformed");
+    assert_refused(HELLO ",\"key\":\"" KEY_HEX "\",\"a\":{\"b\":1,\"sig\":\"" SIG_HEX "\"}}", "invalid");
+#undef HELLO
 }
 
 static void a_hello_may_leave_out_resume_epoch_and_firmware(void **state)
@@ -111,8 +156,32 @@ static void acks_and_outcomes_are_read(void **state)
     assert_taken("{\"type\":\"refused\",\"seq\":4,\"reason\":\"too_late\"}", &frame);
     assert_int_equal(frame.outcome.state, DELIVERY_REFUSED);
     assert_string_equal(frame.outcome.reason, "too_late");
-    assert_taken("{\"type\":\"status\",\"uptime_s\":3,\"relay_on\":true}", &frame);
+}
+
+static void a_status_tells_what_it_tells_and_nothing_else(void **state)
+{
+    (void)state;
+    struct device_frame frame;
+    assert_taken(
+        "{\"type\":\"status\",\"uptime_s\":3,\"rssi\":-70,\"relay_on\":true,\"remaining_s\":312,\"config_version\":7}",
+        &frame);
     assert_int_equal(frame.type, DEVICE_STATUS);
+    assert_int_equal(frame.status.uptime_s, 3);
+    assert_int_equal(frame.status.rssi, -70);
+    assert_int_equal(frame.status.relay_on, 1);
+    assert_int_equal(frame.status.remaining_s, 312);
+    assert_true(frame.status.has_config_version);
+    assert_int_equal(frame.status.config_version, 7);
+    assert_taken("{\"type\":\"status\"}", &frame);
+    assert_true(frame.status.uptime_s == INT64_MIN && frame.status.rssi == INT64_MIN);
+    assert_true(frame.status.remaining_s == INT64_MIN && frame.status.relay_on == -1);
+    assert_false(frame.status.has_config_version);
+    assert_refused("{\"type\":\"status\",\"uptime_s\":-1}", "invalid");
+    assert_refused("{\"type\":\"status\",\"rssi\":40000}", "invalid");
+    assert_refused("{\"type\":\"status\",\"rssi\":1.5}", "invalid");
+    assert_refused("{\"type\":\"status\",\"relay_on\":1}", "invalid");
+    assert_refused("{\"type\":\"status\",\"remaining_s\":null}", "invalid");
+    assert_refused("{\"type\":\"status\",\"config_version\":\"7\"}", "invalid");
 }
 
 static void acks_and_outcomes_out_of_range_are_refused(void **state)
@@ -160,7 +229,8 @@ static void nesting_past_four_levels_is_refused(void **state)
 
 static struct store_delivery some_delivery(void)
 {
-    struct store_delivery delivery = {.seq = 1235, .state = DELIVERY_SENT, .stored_at_ms = 1700000000123};
+    struct store_delivery delivery = {
+        .seq = 1235, .state = DELIVERY_SENT, .config_version = 7, .stored_at_ms = 1700000000123};
     bool read = hex_decode("B3B4545EBCCB26E61DE34DF78B4ED3CA5FCB2BE6A7B9B9A2B7E6F1F4B3B0A9C8",
                            delivery.payment.hash, 32);
     assert_true(read);
@@ -193,13 +263,14 @@ static void a_payment_says_all_that_a_device_needs(void **state)
     json_decref(parse(text, length));
     address_format(&delivery.payment.from, from);
     address_format(&delivery.payment.to, to);
-    snprintf(expected, sizeof(expected),
-             "{\"type\":\"payment\",\"seq\":1235,\"payment\":{\"chain\":\"nano\",\"hash\":"
-             "\"B3B4545EBCCB26E61DE34DF78B4ED3CA5FCB2BE6A7B9B9A2B7E6F1F4B3B0A9C8\",\"output\":0,\"from\":\"%"
-             "s\",\"to\":\"%s\","
-             "\"amount\":\"340282366920938463463374607431768211455\",\"stored_at\":\"2023-11-14T22:13:20."
-             "123Z\",\"age_s\":7}}",
-             from, to);
+    snprintf(
+        expected, sizeof(expected),
+        "{\"type\":\"payment\",\"seq\":1235,\"config_version\":7,\"payment\":{\"chain\":\"nano\",\"hash\":"
+        "\"B3B4545EBCCB26E61DE34DF78B4ED3CA5FCB2BE6A7B9B9A2B7E6F1F4B3B0A9C8\",\"output\":0,\"from\":\"%"
+        "s\",\"to\":\"%s\","
+        "\"amount\":\"340282366920938463463374607431768211455\",\"stored_at\":\"2023-11-14T22:13:20."
+        "123Z\",\"age_s\":7}}",
+        from, to);
     assert_string_equal(text, expected);
 }
 
@@ -223,7 +294,7 @@ static void the_longest_payment_fits(void **state)
 {
     (void)state;
     struct store_delivery delivery = some_delivery();
-    delivery.seq = INT64_MAX;
+    delivery.seq = delivery.config_version = INT64_MAX;
     delivery.payment.output = UINT32_MAX;
     memset(delivery.payment.asset, 0x01, PAYMENT_ASSET_SIZE - 1);
     delivery.payment.asset[PAYMENT_ASSET_SIZE - 1] = '\0';
@@ -233,19 +304,68 @@ static void the_longest_payment_fits(void **state)
     json_decref(parse(text, length));
 }
 
+static void an_older_config_travels_with_its_payment(void **state)
+{
+    (void)state;
+    struct store_delivery delivery = some_delivery();
+    const char *start =
+        "{\"type\":\"payment\",\"seq\":1235,\"config_version\":7,\"config\":{\"addresses\":[]},\"payment\":{";
+    delivery.config = "{\"addresses\":[]}";
+    char *text = malloc(device_frame_room(delivery.config));
+    device_frame_payment(text, &delivery, 0);
+    assert_memory_equal(text, start, strlen(start));
+    free(text);
+}
+
+static void a_config_of_any_length_fits(void **state)
+{
+    (void)state;
+    const size_t count = 100000;
+    char *body = malloc(count + 3);
+    memset(body, ' ', count + 2);
+    body[0] = '{';
+    body[count + 1] = '}';
+    body[count + 2] = '\0';
+    struct store_delivery delivery = some_delivery();
+    delivery.config = body;
+    char *text = malloc(device_frame_room(body));
+    assert_true(device_frame_config(text, INT64_MAX, body) > count);
+    const struct device_welcome welcome = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, body};
+    assert_true(device_frame_welcome(text, &welcome) > count);
+    assert_true(device_frame_payment(text, &delivery, INT64_MAX) > count);
+    free(text);
+    free(body);
+}
+
 static void the_small_frames_are_as_documented(void **state)
 {
     (void)state;
     char text[DEVICE_FRAME_SIZE];
-    const uint8_t nonce[DEVICE_NONCE_SIZE] = {0xab, [31] = 0x01};
-    device_frame_challenge(text, nonce, "0123456789abcdef0123456789abcdef");
-    assert_string_equal(text, "{\"type\":\"challenge\",\"nonce\":"
-                              "\"ab00000000000000000000000000000000000000000000000000000000000001\","
-                              "\"epoch\":\"0123456789abcdef0123456789abcdef\"}");
-    device_frame_welcome(text, 1700000000123, 1234, 3);
-    assert_string_equal(
-        text,
-        "{\"type\":\"welcome\",\"time\":\"2023-11-14T22:13:20.123Z\",\"last_acked\":1234,\"pending\":3}");
+    const struct device_challenge challenge = {
+        {0xab, [31] = 0x01}, {0xcd, [31] = 0x02}, {0xef, [31] = 0x03}, "0123456789abcdef0123456789abcdef"};
+    device_frame_challenge(text, &challenge);
+    assert_string_equal(text,
+                        "{\"type\":\"challenge\",\"nonce\":"
+                        "\"ab00000000000000000000000000000000000000000000000000000000000001\",\"key\":"
+                        "\"cd00000000000000000000000000000000000000000000000000000000000002\",\"relay\":"
+                        "\"ef00000000000000000000000000000000000000000000000000000000000003\","
+                        "\"epoch\":\"0123456789abcdef0123456789abcdef\"}");
+    struct device_welcome welcome = {1700000000123, 1234, 3, 0, NULL};
+    device_frame_welcome(text, &welcome);
+    assert_string_equal(text,
+                        "{\"type\":\"welcome\",\"time\":\"2023-11-14T22:13:20.123Z\",\"last_acked\":1234,"
+                        "\"pending\":3,\"config_version\":0,\"config\":null}");
+    welcome.config_version = 7;
+    welcome.config = "{\"addresses\":[]}";
+    device_frame_welcome(text, &welcome);
+    assert_string_equal(text,
+                        "{\"type\":\"welcome\",\"time\":\"2023-11-14T22:13:20.123Z\",\"last_acked\":1234,"
+                        "\"pending\":3,\"config_version\":7,\"config\":{\"addresses\":[]}}");
+    device_frame_config(text, 7, "{\"addresses\":[]}");
+    assert_string_equal(text, "{\"type\":\"config\",\"version\":7,\"config\":{\"addresses\":[]}}");
+    device_frame_state(text, false, true, "unproven");
+    assert_string_equal(text,
+                        "{\"type\":\"state\",\"caught_up\":false,\"payable\":true,\"reason\":\"unproven\"}");
     device_frame_gap(text, 3, 5, "expired");
     assert_string_equal(text, "{\"type\":\"gap\",\"from\":3,\"to\":5,\"reason\":\"expired\"}");
     device_frame_noted(text, 7);
@@ -289,15 +409,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hello_is_read_whole),
+        cmocka_unit_test(a_hello_by_key_is_signed_up_to_its_last_member),
+        cmocka_unit_test(a_hello_has_either_a_token_or_a_key_and_a_sig_at_its_end),
         cmocka_unit_test(a_hello_may_leave_out_resume_epoch_and_firmware),
         cmocka_unit_test(a_hello_with_a_wrong_member_is_refused),
         cmocka_unit_test(acks_and_outcomes_are_read),
+        cmocka_unit_test(a_status_tells_what_it_tells_and_nothing_else),
         cmocka_unit_test(acks_and_outcomes_out_of_range_are_refused),
         cmocka_unit_test(what_is_no_frame_is_refused),
         cmocka_unit_test(nesting_past_four_levels_is_refused),
         cmocka_unit_test(a_payment_says_all_that_a_device_needs),
         cmocka_unit_test(asset_and_sender_are_there_when_the_chain_has_them),
         cmocka_unit_test(the_longest_payment_fits),
+        cmocka_unit_test(an_older_config_travels_with_its_payment),
+        cmocka_unit_test(a_config_of_any_length_fits),
         cmocka_unit_test(the_small_frames_are_as_documented),
         cmocka_unit_test(an_error_message_that_is_too_long_is_cut_between_characters),
         cmocka_unit_test(every_close_has_a_code_of_its_own_and_a_short_reason),

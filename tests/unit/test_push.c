@@ -10,32 +10,39 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/inbox.h"
 #include "base/log.h"
 #include "delivery/cursor.h"
 #include "lib/ws_client.h"
+#include "push/device_frames.h"
 #include "push/push.h"
 
-#define EPOCH    "0123456789abcdef0123456789abcdef"
-#define WINDOW   4
-#define DEVICES  5
-#define PAYMENTS 400
+#define EPOCH       "0123456789abcdef0123456789abcdef"
+#define OTHER_EPOCH "0123456789abcdef0123456789abcdee"
+#define WINDOW      4
+#define DEVICES     6
+#define KEYED       5 /* dev_key; those below have tokens */
+#define PAYMENTS    400
 
 /* ---- the store ----------------------------------------------------------------------------------------- */
 
-enum kind { PAY, BEGIN, END, ACK, PAGE, OUTCOME, RETIRE };
+enum kind { PAY, BEGIN, END, ACK, PAGE, OUTCOME, RETIRE, CONFIG };
 
 struct command {
     struct inbox_node node;
     enum kind kind;
     struct store_session session;
     uint64_t a, b;
+    uint64_t config_version;
+    bool other_epoch;
     struct store_outcome outcome;
     store_session_done begun;
     store_outcome_done noted;
@@ -45,6 +52,7 @@ struct command {
 struct fake_device {
     struct cursor cursor;
     struct store_session session;
+    uint64_t config_version; /* its body is made from it */
     struct store_delivery delivery[PAYMENTS + 1];
 };
 
@@ -53,18 +61,52 @@ struct store {
     pthread_t writer, replayer;
     atomic_bool stop, hold, busy;
     atomic_int begin_err, outcome_err, ended, refusals;
+    atomic_bool full;
+    atomic_int statuses;  /* that were noted */
     pthread_mutex_t lock; /* of the devices */
     uint64_t generation;
     struct fake_device device[DEVICES]; /* 0 is not used */
+    struct store_status status;         /* the last one */
     struct push *push;
 };
 
+#define CONFIG_SIZE 128
+
+static const char *config_body(uint64_t version, char body[CONFIG_SIZE])
+{
+    snprintf(body, CONFIG_SIZE, "{\"addresses\":[],\"tariff\":{\"minimum\":\"%llu\"}}",
+             (unsigned long long)version);
+    return version != 0 ? body : NULL;
+}
+
+/* As the store does it: what is not acked is numbered anew, after what the device has. */
+static void roll_back(struct fake_device *device, uint64_t resume, struct store_begun *begun)
+{
+    uint64_t acked = device->cursor.acked, head = device->cursor.head;
+    uint64_t shift = cursor_roll_back(&device->cursor, resume);
+    for (uint64_t seq = head; seq > acked && shift > 0; seq--) {
+        assert_true(seq + shift <= PAYMENTS);
+        device->delivery[seq + shift] = device->delivery[seq];
+        device->delivery[seq + shift].seq = seq + shift;
+        memset(&device->delivery[seq], 0, sizeof(device->delivery[seq]));
+    }
+    if (shift > 0) {
+        begun->gap_from = acked + 1;
+        begun->gap_to = acked + shift;
+    }
+}
+
 static void run_begin(struct store *store, struct command *command)
 {
+    struct store_begun begun = {0};
     struct fake_device *device = &store->device[command->session.device];
     enum cs_err err = (enum cs_err)atomic_load(&store->begin_err);
     struct store_session fenced = device->session;
     bool fences = device->cursor.generation != 0;
+    if (err == CS_OK && (command->other_epoch || command->a > device->cursor.sent)) {
+        roll_back(device, command->a, &begun);
+        command->a = device->cursor.acked;
+    }
     if (err == CS_OK) {
         err = cursor_begin_session(&device->cursor, store->generation + 1, command->a, WINDOW);
     }
@@ -78,10 +120,13 @@ static void run_begin(struct store *store, struct command *command)
     if (fences) {
         push_post_ended(store->push, &fenced, "fenced");
     }
-    struct store_begun begun = {.session = device->session,
-                                .acked = device->cursor.acked,
-                                .head = device->cursor.head,
-                                .window = WINDOW};
+    char body[CONFIG_SIZE];
+    begun.session = device->session;
+    begun.acked = device->cursor.acked;
+    begun.head = device->cursor.head;
+    begun.window = WINDOW;
+    begun.config_version = device->config_version;
+    begun.config = config_body(device->config_version, body);
     command->begun(command->context, command->session.handle, CS_OK, &begun);
 }
 
@@ -92,6 +137,7 @@ static void run_pay(struct store *store, struct fake_device *device)
     assert_true(seq <= PAYMENTS);
     struct store_delivery *delivery = &device->delivery[seq];
     delivery->seq = seq;
+    delivery->config_version = device->config_version;
     delivery->state = post == CURSOR_POST_LIVE ? DELIVERY_SENT : DELIVERY_STORED;
     delivery->payment.to = address_from_nano_key((const uint8_t[32]){7});
     delivery->payment.from = address_from_nano_key((const uint8_t[32]){9});
@@ -110,6 +156,7 @@ static void run_page(struct store *store, struct fake_device *device, struct com
     *request = *command;
     cursor_mark_page(&device->cursor, command->a, (uint32_t)command->b, &mark_from, &request->b);
     request->outcome.seq = device->cursor.head;
+    request->config_version = device->config_version;
     if (inbox_push(store->replay, &request->node) != CS_OK) {
         free(request);
     }
@@ -129,6 +176,15 @@ static void run_outcome(struct store *store, struct fake_device *device, const s
     command->noted(command->context, command->session.handle, err, command->outcome.seq);
 }
 
+static void run_config(struct store *store, struct fake_device *device, uint64_t version)
+{
+    char body[CONFIG_SIZE];
+    device->config_version = version;
+    if (device->cursor.generation != 0) {
+        push_post_config(store->push, &device->session, version, config_body(version, body));
+    }
+}
+
 static void run_command(struct store *store, struct command *command)
 {
     struct fake_device *device = &store->device[command->session.device];
@@ -140,6 +196,9 @@ static void run_command(struct store *store, struct command *command)
         return;
     case BEGIN:
         run_begin(store, command);
+        return;
+    case CONFIG:
+        run_config(store, device, command->a);
         return;
     case RETIRE:
         push_post_ended(store->push, &device->session, command->outcome.reason);
@@ -196,12 +255,17 @@ static void *replay_on(void *context)
             continue;
         }
         struct store_delivery found[64];
+        char bodies[64][CONFIG_SIZE];
         size_t count = 0;
         pthread_mutex_lock(&store->lock);
         for (uint64_t seq = request->a; seq <= request->b; seq++) {
             const struct store_delivery *delivery = &store->device[request->session.device].delivery[seq];
             if (delivery->seq != 0) { /* 0: what retention has taken */
-                found[count++] = *delivery;
+                found[count] = *delivery;
+                if (delivery->config_version < request->config_version) {
+                    found[count].config = config_body(delivery->config_version, bodies[count]);
+                }
+                count++;
             }
         }
         pthread_mutex_unlock(&store->lock);
@@ -214,7 +278,8 @@ static void *replay_on(void *context)
 
 static enum cs_err put(struct store *store, const struct command *command)
 {
-    if (command->kind != PAY && command->kind != RETIRE && atomic_load(&store->busy)) {
+    if (command->kind != PAY && command->kind != RETIRE && command->kind != CONFIG &&
+        atomic_load(&store->busy)) {
         atomic_fetch_add(&store->refusals, 1);
         return CS_EBUSY;
     }
@@ -227,17 +292,15 @@ static enum cs_err put(struct store *store, const struct command *command)
     return err;
 }
 
-enum cs_err store_submit_session(struct store *store, const struct store_hello *hello, store_session_done done,
-                                 void *context)
+enum cs_err store_submit_session(struct store *store, const struct store_hello *hello,
+                                 store_session_done done, void *context)
 {
-    return put(
-        store,
-        &(struct command){
-            .kind = BEGIN,
-                                      .session = {hello->device, 0, hello->handle},
-                                      .a = hello->resume,
-                                      .begun = done,
-                                      .context = context});
+    return put(store, &(struct command){.kind = BEGIN,
+                                        .session = {hello->device, 0, hello->handle},
+                                        .a = hello->resume,
+                                        .other_epoch = hello->other_epoch,
+                                        .begun = done,
+                                        .context = context});
 }
 
 enum cs_err store_submit_session_end(struct store *store, const struct store_session *session)
@@ -278,18 +341,67 @@ const char *store_epoch(const struct store *store)
     return EPOCH;
 }
 
+static void make_key(uint8_t number, uint8_t public_key[32], uint8_t secret_key[64])
+{
+    uint8_t seed[32];
+    memset(seed, number, sizeof(seed));
+    crypto_sign_seed_keypair(public_key, secret_key, seed);
+}
+
+#define RELAY_KEY  1
+#define DEVICE_KEY 2 /* of dev_key, dev_key_disabled and dev_key_retired */
+
+void store_relay_key(struct store *store, uint32_t ahead, uint8_t public_key[32], uint8_t secret_key[64])
+{
+    (void)store;
+    assert_int_equal(ahead, 0);
+    make_key(RELAY_KEY, public_key, secret_key);
+}
+
+const char *store_refusal(struct store *store)
+{
+    return atomic_load(&store->full) ? "the disk is full" : NULL;
+}
+
+void store_note_status(struct store *store, int64_t device, const struct store_status *status)
+{
+    assert_true(device > 0 && device < DEVICES);
+    pthread_mutex_lock(&store->lock);
+    store->status = *status;
+    pthread_mutex_unlock(&store->lock);
+    atomic_fetch_add(&store->statuses, 1);
+}
+
+static bool find_keyed(const char *id, struct store_device_key *found)
+{
+    uint8_t secret[64];
+    if (strcmp(id, "dev_key") == 0) {
+        found->device = KEYED;
+    } else if (strcmp(id, "dev_key_disabled") == 0) {
+        found->state = DEVICE_DISABLED;
+    } else if (strcmp(id, "dev_key_retired") == 0) {
+        found->state = DEVICE_RETIRED;
+    } else {
+        return false;
+    }
+    found->auth = DEVICE_AUTH_KEY;
+    make_key(DEVICE_KEY, found->credential, secret);
+    return true;
+}
+
 /* dev_1 … dev_4 have the tokens token_1 …; dev_disabled and dev_retired have token_x. */
 bool store_find_device(struct store *store, const char *id, struct store_device_key *found)
 {
     memset(found, 0, sizeof(*found));
     char token[16] = "token_x";
+    if (find_keyed(id, found)) {
+        return true;
+    }
     if (strcmp(id, "dev_disabled") == 0) {
         found->state = DEVICE_DISABLED;
     } else if (strcmp(id, "dev_retired") == 0) {
         found->state = DEVICE_RETIRED;
-    } else if (strcmp(id, "dev_key") == 0) {
-        found->auth = DEVICE_AUTH_KEY;
-    } else if (strlen(id) == 5 && memcmp(id, "dev_", 4) == 0 && id[4] >= '1' && id[4] < '0' + DEVICES) {
+    } else if (strlen(id) == 5 && memcmp(id, "dev_", 4) == 0 && id[4] >= '1' && id[4] < '0' + KEYED) {
         found->device = id[4] - '0';
         snprintf(token, sizeof(token), "token_%c", id[4]);
     } else {
@@ -389,6 +501,15 @@ static uint64_t acked(int device)
     return seq;
 }
 
+/* What the device says is under way for a moment. */
+static void expect_acked(int device, uint64_t seq)
+{
+    for (int i = 0; i < 200 && acked(device) != seq; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(acked(device), seq);
+}
+
 static void assert_metric(const char *line)
 {
     char *text = metrics_print(metrics);
@@ -408,11 +529,29 @@ static struct ws_client *dial(void)
     return client;
 }
 
+static bool is_of_type(const char *text, const char *type)
+{
+    char start[64];
+    int length = snprintf(start, sizeof(start), "{\"type\":\"%s\"", type);
+    return strncmp(text, start, (size_t)length) == 0;
+}
+
+/* The next message; states, which may come in between at any time, are passed over. */
+static const char *receive(struct ws_client *client, int wait_ms, uint16_t *code)
+{
+    const char *text;
+    do {
+        text = ws_client_receive(client, wait_ms, code);
+    } while (text != NULL && is_of_type(text, "state"));
+    return text;
+}
+
 /* The next frame has to be of this type. */
 static json_t *expect(struct ws_client *client, const char *type)
 {
     uint16_t code;
-    const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+    const char *text = strcmp(type, "state") == 0 ? ws_client_receive(client, WS_CLIENT_WAIT_MS, &code)
+                                                  : receive(client, WS_CLIENT_WAIT_MS, &code);
     if (text == NULL) {
         fail_msg("closed with %u where a %s was expected", code, type);
     }
@@ -456,7 +595,7 @@ static void expect_gap(struct ws_client *client, uint64_t from, uint64_t to, con
 static void expect_close(struct ws_client *client, uint16_t expected)
 {
     uint16_t code;
-    const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+    const char *text = receive(client, WS_CLIENT_WAIT_MS, &code);
     if (text != NULL) {
         fail_msg("%s where a close was expected", text);
     }
@@ -475,7 +614,7 @@ static void expect_error(struct ws_client *client, const char *code, uint16_t cl
 static void expect_nothing(struct ws_client *client, int wait_ms)
 {
     uint16_t code;
-    const char *text = ws_client_receive(client, wait_ms, &code);
+    const char *text = receive(client, wait_ms, &code);
     if (text != NULL || code != 1) {
         fail_msg("%s where nothing was expected (close %u)", text != NULL ? text : "a close", code);
     }
@@ -546,7 +685,7 @@ static void what_was_missed_comes_first_then_what_is_live(void **state)
     expect_payments(client, 7, 7);
     say_ack(client, 7);
     expect_nothing(client, 50);
-    assert_int_equal(acked(1), 7);
+    expect_acked(1, 7);
     ws_client_close(client);
 }
 
@@ -704,7 +843,7 @@ static void nothing_is_lost_while_the_store_is_busy(void **state)
     atomic_store(&store->busy, false);
     for (uint64_t noted = 0, paid = WINDOW; noted < WINDOW || paid < 2 * WINDOW;) {
         uint16_t code;
-        const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+        const char *text = receive(client, WS_CLIENT_WAIT_MS, &code);
         assert_non_null(text);
         json_t *frame = json_loads(text, 0, NULL);
         if (strcmp(json_string_value(json_object_get(frame, "type")), "noted") == 0) {
@@ -809,19 +948,46 @@ static void disabled_and_retired_devices_have_codes_of_their_own(void **state)
     }
 }
 
-static void another_epoch_or_a_resume_ahead_means_that_the_store_was_rolled_back(void **state)
+/* Of device 1, by token, from a store of this epoch. */
+static struct ws_client *session_from(const char *epoch, uint64_t resume, uint64_t last_acked,
+                                      uint64_t pending)
 {
-    (void)state;
-    expect_error(greet("dev_1", "token_1", 1), "store_rolled_back", 4008);
     struct ws_client *client = dial();
     json_decref(expect(client, "challenge"));
-    say(client, "{\"type\":\"hello\",\"device\":\"dev_1\",\"token\":\"token_1\",\"epoch\":"
-                "\"0123456789abcdef0123456789abcdee\"}");
-    expect_error(client, "store_rolled_back", 4008);
-    client = dial();
-    json_decref(expect(client, "challenge"));
-    say(client, "{\"type\":\"hello\",\"device\":\"dev_1\",\"token\":\"token_1\",\"epoch\":\"" EPOCH "\"}");
-    json_decref(expect(client, "welcome"));
+    say(client,
+        "{\"type\":\"hello\",\"device\":\"dev_1\",\"token\":\"token_1\",\"resume\":%llu,\"epoch\":\"%s\"}",
+        (unsigned long long)resume, epoch);
+    json_t *welcome = expect(client, "welcome");
+    assert_int_equal(number(welcome, "last_acked"), last_acked);
+    assert_int_equal(number(welcome, "pending"), pending);
+    json_decref(welcome);
+    return client;
+}
+
+static void after_a_roll_back_a_gap_is_told_and_what_waits_comes_with_new_numbers(void **state)
+{
+    (void)state;
+    struct ws_client *client = session_from(EPOCH, 0, 0, 0);
+    pay(1, 3);
+    expect_payments(client, 1, 3);
+    say_ack(client, 1);
+    expect_acked(1, 1);
+    ws_client_close(client);
+    client = session_from(EPOCH, 10, 10, 2); /* above all that was ever sent */
+    expect_gap(client, 2, 10, "store_rolled_back");
+    expect_payments(client, 11, 12);
+    say_ack(client, 11);
+    expect_acked(1, 11);
+    ws_client_close(client);
+    client = session_from(OTHER_EPOCH, 12, 12, 1); /* as high as what was sent, but by another store */
+    expect_gap(client, 12, 12, "store_rolled_back");
+    expect_payments(client, 13, 13);
+    say_ack(client, 13);
+    pay(1, 1);
+    expect_payments(client, 14, 14);
+    ws_client_close(client);
+    client = session_from(OTHER_EPOCH, 3, 13, 1); /* it knows less than this store: no gap */
+    expect_payments(client, 14, 14);
     ws_client_close(client);
 }
 
@@ -936,7 +1102,7 @@ static void silence_is_found_by_pings_in_both_directions(void **state)
     expect_nothing(answers, 2500);
     assert_true(ws_client_pings(answers) >= 2);
     uint16_t code;
-    assert_null(ws_client_receive(silent, WS_CLIENT_WAIT_MS, &code));
+    assert_null(receive(silent, WS_CLIENT_WAIT_MS, &code));
     assert_true(code != 1);
     assert_int_equal(ws_client_pings(silent), 1);
     assert_metric("coinslot_sessions 1\n");
@@ -1084,22 +1250,22 @@ static void *run_meter(void *context)
 static void meters_that_come_and_go_miss_nothing_while_payments_keep_arriving(void **state)
 {
     (void)state;
-    struct meter meters[DEVICES] = {0};
-    pthread_t threads[DEVICES];
-    for (int i = 1; i < DEVICES; i++) {
+    struct meter meters[KEYED] = {0};
+    pthread_t threads[KEYED];
+    for (int i = 1; i < KEYED; i++) {
         meters[i].which = i;
         meters[i].random = 77u + (unsigned)i;
         pthread_create(&threads[i], NULL, run_meter, &meters[i]);
     }
     for (int count = 0; count < PAYMENTS; count++) {
-        for (int i = 1; i < DEVICES; i++) {
+        for (int i = 1; i < KEYED; i++) {
             pay(i, 1);
         }
         atomic_store(&store->busy, count % 50 >= 45);
         usleep(1000);
     }
     atomic_store(&store->busy, false);
-    for (int i = 1; i < DEVICES; i++) {
+    for (int i = 1; i < KEYED; i++) {
         pthread_join(threads[i], NULL);
         assert_false(atomic_load(&meters[i].failed));
         assert_int_equal(meters[i].persisted, PAYMENTS);
@@ -1126,7 +1292,7 @@ int main(void)
         WITH_RELAY(a_device_that_sends_without_reading_is_held_not_hoarded),
         WITH_RELAY(an_unknown_device_and_a_wrong_token_get_the_same_answer),
         WITH_RELAY(disabled_and_retired_devices_have_codes_of_their_own),
-        WITH_RELAY(another_epoch_or_a_resume_ahead_means_that_the_store_was_rolled_back),
+        WITH_RELAY(after_a_roll_back_a_gap_is_told_and_what_waits_comes_with_new_numbers),
         WITH_RELAY(only_the_right_path_and_subprotocol_are_upgraded),
         WITH_RELAY(what_breaks_the_protocol_is_named_and_closes_the_session),
         WITH_RELAY(messages_that_are_too_big_or_binary_are_refused),
