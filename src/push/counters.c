@@ -7,6 +7,12 @@ static int64_t read_sessions(void *context)
     return atomic_load_explicit(&counters->sessions, memory_order_relaxed);
 }
 
+static int64_t read_waiting(void *context)
+{
+    const struct push_counters *counters = context;
+    return atomic_load_explicit(&counters->waiting, memory_order_relaxed);
+}
+
 void push_counters_open(struct push_counters *counters, struct metrics *metrics)
 {
     static const char *const REFUSED[DEVICE_CLOSE_COUNT] = {
@@ -36,6 +42,8 @@ void push_counters_open(struct push_counters *counters, struct metrics *metrics)
     };
     metrics_add_gauge(metrics, "coinslot_sessions", "", "Device sessions that are live.", read_sessions,
                       counters);
+    metrics_add_gauge(metrics, "coinslot_connections_waiting", "",
+                      "Connections to the WebSocket port that are no session yet.", read_waiting, counters);
     counters->opened = metrics_add_counter(metrics, "coinslot_sessions_opened_total", "",
                                            "Device sessions that were welcomed.");
     for (size_t i = 0; i < DEVICE_CLOSE_COUNT; i++) {
@@ -47,6 +55,12 @@ void push_counters_open(struct push_counters *counters, struct metrics *metrics)
         metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"too_many\"", "");
     counters->refused_target =
         metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"target\"", "");
+    counters->refused_waiting =
+        metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"waiting\"", "");
+    counters->refused_waiting_per_ip =
+        metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"waiting_per_ip\"", "");
+    counters->refused_rate =
+        metrics_add_counter(metrics, "coinslot_sessions_refused_total", "reason=\"handshakes_per_s\"", "");
     for (size_t i = 0; i < SENT_TYPE_COUNT; i++) {
         counters->sent[i] = metrics_add_counter(metrics, "coinslot_frames_sent_total", SENT[i],
                                                 "Frames queued for devices, by type.");

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "base/bucket.h"
 #include "base/inbox.h"
 #include "push/device_frames.h"
 #include "push/push.h"
@@ -17,6 +18,7 @@
 struct device;
 struct listener;
 struct tally;
+struct waiting;
 struct sessions;
 
 /* ---- the mailbox: what the writer and the replayer tell the push thread, in the order of their posting - */
@@ -65,10 +67,12 @@ enum sent_type {
 
 struct push_counters {
     _Atomic int64_t sessions; /* live ones */
+    _Atomic int64_t waiting;  /* connections that are no session yet */
     metrics_count *opened;
     metrics_count *refused[DEVICE_CLOSE_COUNT];
     metrics_count *refused_full;   /* sessions_most, or sessions_per_ip_most */
     metrics_count *refused_target; /* another path or subprotocol */
+    metrics_count *refused_waiting, *refused_waiting_per_ip, *refused_rate; /* closed at once */
     metrics_count *sent[SENT_TYPE_COUNT];
     metrics_count *received[DEVICE_FRAME_TYPE_COUNT];
     metrics_count *protocol_errors;
@@ -114,7 +118,9 @@ struct push {
     struct listener *listener; /* NULL once stopping */
     struct sessions *sessions;
     struct tally *tally;
-    uint32_t connections; /* sessions and those that are not yet */
+    struct tally *waiting_peers;
+    struct waiting *adopting; /* while libwebsockets takes it, until it is told that it is gone */
+    struct bucket handshakes;
     struct device *stalled_first, *stalled_last;
     struct ending *endings;
 };

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "push/device.h"
@@ -14,7 +13,7 @@
 #include "push/listener.h"
 #include "push/session.h"
 #include "push/tally.h"
-#include "push/upgrade.h"
+#include "push/waiting.h"
 
 #define PAGES_MOST       64 /* in the mailbox; then the replayer waits */
 #define POSTS_AT_ONCE    256
@@ -199,19 +198,6 @@ static void on_second(uv_timer_t *timer)
     push_wake(push);
 }
 
-static void on_accepted(void *context, int fd)
-{
-    struct push *push = context;
-    if (!upgrade_has_room(push)) {
-        metrics_add(push->counters.refused_full, 1);
-        close(fd);
-        return;
-    }
-    if (lws_adopt_socket_vhost(push->vhost, fd) == NULL) {
-        log_warn("a connection could not be taken"); /* the socket is closed by then */
-    }
-}
-
 /* Ends libwebsockets on our loop: its handles close while the loop runs, and a second call frees the rest. */
 static void tear_down(struct push *push)
 {
@@ -273,18 +259,19 @@ struct push *push_open(const struct push_options *options, struct store *store)
     pthread_cond_init(&push->gate_opened, NULL);
     push->sessions = sessions_open(options->sessions_most);
     push->tally = tally_open();
+    waiting_open(push);
     push_counters_open(&push->counters, options->metrics);
     return push;
 }
 
-/* Each session takes a file descriptor; so do the store, HTTP and the rest. */
-static void raise_file_limit(uint32_t sessions_most)
+/* Each connection takes a file descriptor; so do the store, HTTP and the rest. */
+static void raise_file_limit(const struct push_options *options)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return;
     }
-    rlim_t wanted = (rlim_t)sessions_most + FILES_MORE;
+    rlim_t wanted = (rlim_t)options->sessions_most + options->waiting_most + FILES_MORE;
     if (limit.rlim_cur < wanted) {
         limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
     } else if (limit.rlim_cur > FILES_SANE && wanted <= FILES_SANE) {
@@ -295,7 +282,7 @@ static void raise_file_limit(uint32_t sessions_most)
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
         log_warn("%llu files may be open, %u sessions want %llu: raise the limit (ulimit -n) or lower "
                  "sessions_most",
-                 (unsigned long long)limit.rlim_cur, sessions_most, (unsigned long long)wanted);
+                 (unsigned long long)limit.rlim_cur, options->sessions_most, (unsigned long long)wanted);
     }
 }
 
@@ -324,6 +311,8 @@ static struct lws_context *create_context(struct push *push)
         .gid = -1,
         .uid = -1,
         .retry_and_idle_policy = &push->silence,
+        .timeout_secs = push->options.hello_timeout_s,
+        .timeout_secs_ah_idle = push->options.hello_timeout_s,
         .server_string = "coinslot",
     };
     lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
@@ -332,7 +321,7 @@ static struct lws_context *create_context(struct push *push)
 
 enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
 {
-    raise_file_limit(push->options.sessions_most);
+    raise_file_limit(&push->options);
     int failed = uv_loop_init(&push->loop);
     assert(failed == 0);
     uv_timer_init(&push->loop, &push->retry);
@@ -341,7 +330,7 @@ enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
     push->retry.data = push->deadline.data = push->second.data = push;
     push->payable = store_refusal(push->store) == NULL;
     uv_timer_start(&push->second, on_second, SECOND_MS, SECOND_MS);
-    enum cs_err err = listener_open(&push->loop, push->options.host, push->options.port, on_accepted, push,
+    enum cs_err err = listener_open(&push->loop, push->options.host, push->options.port, waiting_take, push,
                                     &push->listener, error, PUSH_ERROR_SIZE);
     if (err == CS_OK) {
         push->context = push->library = create_context(push);
@@ -385,6 +374,7 @@ void push_close(struct push *push)
     assert(!push->started);
     sessions_close(push->sessions);
     tally_close(push->tally);
+    waiting_close(push);
     inbox_close(push->mailbox);
     pthread_cond_destroy(&push->gate_opened);
     pthread_mutex_destroy(&push->gate);

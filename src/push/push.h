@@ -21,8 +21,11 @@ struct push_options {
     uint16_t port; /* 0: a free one */
     uint32_t sessions_most;
     uint32_t sessions_per_ip_most; /* 0: no limit; loopback is not limited */
+    uint32_t waiting_most;         /* connections that are no session yet */
+    uint32_t waiting_per_ip_most;  /* 0: no limit; loopback is not limited */
+    uint32_t handshakes_per_s;     /* connections that are taken, of all addresses; 0: no limit */
     uint32_t frame_most;           /* bytes of one inbound message */
-    uint32_t hello_timeout_s;      /* from the connection to the hello */
+    uint32_t hello_timeout_s;      /* from the connection to its upgrade, and from there to the hello */
     uint32_t ping_interval_s;      /* of silence, then a ping; no pong within ping_timeout_s: closed */
     uint32_t ping_timeout_s;
     uint32_t page_size;

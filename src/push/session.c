@@ -10,6 +10,7 @@
 #include "push/device.h"
 #include "push/tally.h"
 #include "push/upgrade.h"
+#include "push/waiting.h"
 
 #define END_PATIENCE_S 3   /* for the close frame to leave, and its answer to come */
 #define RX_BUFFER_SIZE 512 /* what libwebsockets keeps a connection for receiving */
@@ -220,6 +221,7 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->wsi = wsi;
     session->protocol = protocol;
     session->reading = true;
+    waiting_leave(push, wsi);
     struct sockaddr_storage address;
     bool known = upgrade_peer(wsi, &address);
     bool loopback = known && tally_is_loopback(&address);

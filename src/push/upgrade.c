@@ -6,8 +6,7 @@
 
 #include "push/device.h"
 #include "push/tally.h"
-
-#define CONNECTIONS_MORE 256 /* those that have not asked for a session yet */
+#include "push/waiting.h"
 
 static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL};
 
@@ -92,12 +91,12 @@ int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
         push_on_wake(push);
         return 0;
-    case LWS_CALLBACK_WSI_CREATE:
-        push->connections++;
-        return 0;
     case LWS_CALLBACK_WSI_DESTROY:
-        push->connections--;
+        waiting_leave(push, wsi);
         return 0;
+    case LWS_CALLBACK_TIMER:
+        waiting_time_out(push);
+        return -1;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         if (strcasecmp(in, "websocket") != 0) {
             return -1;
@@ -113,9 +112,4 @@ int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, length);
     }
-}
-
-bool upgrade_has_room(const struct push *push)
-{
-    return push->connections < push->options.sessions_most + CONNECTIONS_MORE;
 }

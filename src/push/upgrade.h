@@ -12,9 +12,6 @@
 /* For plain HTTP, for upgrades before they are granted, and for the wake from other threads. */
 int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length);
 
-/* False when there are so many connections that one more is not to be taken. */
-bool upgrade_has_room(const struct push *push);
-
 /* The peer's address; false when the connection is gone. */
 bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address);
 

@@ -455,6 +455,7 @@ static void stop(void)
 static struct push_options usual(void)
 {
     return (struct push_options){.sessions_most = 50,
+                                 .waiting_most = 50,
                                  .frame_most = 4096,
                                  .hello_timeout_s = 5,
                                  .ping_interval_s = 30,

@@ -1,0 +1,21 @@
+/*
+ * waiting: connections that are no session yet: how many there may be in all and from one address, how many may come a
+ * second, and how long each has for its handshakes, TLS's and WebSocket's. What does not fit is closed before a byte of it
+ * is read. Owned by the push thread.
+ */
+#ifndef COINSLOT_PUSH_WAITING_H
+#define COINSLOT_PUSH_WAITING_H
+
+#include "push/internal.h"
+
+void waiting_open(struct push *push);
+void waiting_close(struct push *push);
+
+/* Hands an accepted socket to libwebsockets, or closes it. A listener_accepted. */
+void waiting_take(void *push, int fd);
+/* It has become a session, or is gone. Harmless where that was said already. */
+void waiting_leave(struct push *push, struct lws *wsi);
+/* Its time is over. */
+void waiting_time_out(struct push *push);
+
+#endif
