@@ -197,8 +197,10 @@ static void open_http(struct app *app)
         .port = app->http_address.port,
         .threads = (uint32_t)config->http_threads,
         .connections_most = (uint32_t)config->limit_http_connections,
+        .connections_loopback = (uint32_t)config->limit_http_connections_loopback,
         .connections_per_ip_most = (uint32_t)config->limit_http_connections_per_ip,
         .idle_timeout_s = (uint32_t)config->http_idle_timeout_s,
+        .request_timeout_s = (uint32_t)config->http_request_timeout_s,
         .metrics = app->metrics,
     };
     app->http = http_open(&options);

@@ -9,6 +9,7 @@
  *   replay      reads the pages of sessions that have something to catch up with        store/replay.c
  *   push        the WebSocket server: libwebsockets on our libuv loop                   push/push.c
  *   http        libmicrohttpd's pool: callback and admin API                            http/http.c
+ *   deadlines   cuts HTTP connections whose request does not come                       http/deadlines.c
  *
  * They share the store's inbox, its directory under a read lock, and each one's mailbox; nothing else.
  */

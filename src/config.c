@@ -33,6 +33,9 @@ const struct conf_key CONFIG_KEYS[] = {
     NUMBER("http", "threads", http_threads, 1, 64, "4", "threads that answer HTTP requests"),
     NUMBER("http", "idle_timeout_s", http_idle_timeout_s, 1, 3600, "30",
            "a connection that is silent for so long is closed"),
+    NUMBER(
+        "http", "request_timeout_s", http_request_timeout_s, 1, 3600, "30",
+        "a request's first line, then the rest of it, then each 64 KB of its body, has to come within so long"),
     TEXT("ws", "listen", ws_listen, "127.0.0.1:7091", "address and port of the WebSocket server"),
     FLAG("ws", "allow_plain_tokens", ws_allow_plain_tokens, "no",
          "take device tokens over unencrypted connections that are not from this machine"),
@@ -53,6 +56,8 @@ const struct conf_key CONFIG_KEYS[] = {
            "the protocol of Nano_Callback_System's clients (not in this version yet)"),
     NUMBER("limits", "http_connections", limit_http_connections, 1, 15000, "2000",
            "HTTP connections at once"),
+    NUMBER("limits", "http_connections_loopback", limit_http_connections_loopback, 0, 15000, "100",
+           "so many more that only this machine's own programs get, the node's callback among them"),
     NUMBER("limits", "http_connections_per_ip", limit_http_connections_per_ip, 0, 15000, "200",
            "HTTP connections from one address at once, loopback excepted; 0: no limit"),
     NUMBER("limits", "sessions", limit_sessions, 1, 1000000, "15000", "device connections at once"),

@@ -16,7 +16,7 @@ enum config_confirm { CONFIRM_NODE, CONFIRM_SOURCE };
 
 struct config {
     char http_listen[CONFIG_TEXT_SIZE];
-    int64_t http_threads, http_idle_timeout_s;
+    int64_t http_threads, http_idle_timeout_s, http_request_timeout_s;
     char ws_listen[CONFIG_TEXT_SIZE];
     bool ws_allow_plain_tokens;
     int callback_confirm; /* enum config_confirm */
@@ -25,7 +25,7 @@ struct config {
     char store_data[CONFIG_TEXT_SIZE];
     int64_t store_min_free_mb, store_inbox, store_batch;
     int legacy;
-    int64_t limit_http_connections, limit_http_connections_per_ip;
+    int64_t limit_http_connections, limit_http_connections_loopback, limit_http_connections_per_ip;
     int64_t limit_sessions, limit_sessions_per_ip, limit_waiting, limit_waiting_per_ip, limit_handshakes_per_s;
     int64_t limit_frame_bytes, limit_hello_timeout_s;
     int64_t limit_ping_interval_s, limit_ping_timeout_s;

@@ -25,15 +25,16 @@ struct client {
 struct clients {
     pthread_mutex_t lock;
     size_t count;
-    uint32_t most, per_ip_most;
+    uint32_t most, loopback_more, per_ip_most;
     struct client *buckets[BUCKETS];
 };
 
-struct clients *clients_open(uint32_t most, uint32_t per_ip_most)
+struct clients *clients_open(uint32_t most, uint32_t loopback_more, uint32_t per_ip_most)
 {
     struct clients *clients = cs_alloc(sizeof(*clients));
     pthread_mutex_init(&clients->lock, NULL);
     clients->most = most;
+    clients->loopback_more = loopback_more;
     clients->per_ip_most = per_ip_most;
     return clients;
 }
@@ -116,10 +117,11 @@ enum clients_verdict clients_judge(struct clients *clients, const struct sockadd
 {
     struct key key = key_of(address);
     enum clients_verdict verdict = CLIENTS_WELCOME;
+    bool loopback = clients_is_loopback(address);
     pthread_mutex_lock(&clients->lock);
-    if (clients->count >= clients->most) {
+    if (clients->count >= (size_t)clients->most + (loopback ? clients->loopback_more : 0)) {
         verdict = CLIENTS_TOO_MANY;
-    } else if (clients->per_ip_most > 0 && !clients_is_loopback(address)) {
+    } else if (clients->per_ip_most > 0 && !loopback) {
         const struct client *client = find(clients, &key);
         if (client != NULL && client->count >= clients->per_ip_most) {
             verdict = CLIENTS_TOO_MANY_PER_IP;

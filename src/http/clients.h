@@ -16,8 +16,8 @@ struct client; /* one address, while it has connections */
 
 enum clients_verdict { CLIENTS_WELCOME, CLIENTS_TOO_MANY, CLIENTS_TOO_MANY_PER_IP };
 
-/* per_ip_most 0: no limit. Loopback has none in any case. */
-struct clients *clients_open(uint32_t most, uint32_t per_ip_most);
+/* per_ip_most 0: no limit. Loopback has none in any case, and `loopback_more` beyond `most`, which nobody else can take. */
+struct clients *clients_open(uint32_t most, uint32_t loopback_more, uint32_t per_ip_most);
 void clients_close(struct clients *clients); /* nobody is connected any more */
 
 /* Asked before a connection is taken; it does not count it, so that several threads may overshoot a limit by

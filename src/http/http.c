@@ -41,26 +41,44 @@ static enum MHD_Result on_accept(void *context, const struct sockaddr *address, 
     return MHD_NO;
 }
 
+static struct connection *open_connection(struct http *http, struct MHD_Connection *mhd)
+{
+    struct connection *connection = cs_alloc(sizeof(*connection));
+    connection->http = http;
+    connection->client = clients_enter(
+        http->clients, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+    connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    deadline_set(http->deadlines, &connection->deadline, connection->fd);
+    return connection;
+}
+
+static void close_connection(struct connection *connection)
+{
+    deadline_clear(connection->http->deadlines, &connection->deadline);
+    clients_leave(connection->http->clients, connection->client);
+    free(connection);
+}
+
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct http *http = context;
     switch (code) {
     case MHD_CONNECTION_NOTIFY_STARTED:
-        *socket_context = clients_enter(
-            http->clients,
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        *socket_context = open_connection(http, connection);
         break;
-    case MHD_CONNECTION_NOTIFY_CLOSED:
-        clients_leave(http->clients, *socket_context);
+    case MHD_CONNECTION_NOTIFY_CLOSED: /* the socket is still open */
+        close_connection(*socket_context);
         break;
     }
 }
 
 /* The one place where the target is still as it was sent. What is returned becomes the request's context. */
-static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
+static void *on_target(void *context, const char *target, struct MHD_Connection *mhd)
 {
-    return request_open(context, connection, target);
+    struct connection *connection = request_connection(mhd);
+    deadline_set(connection->http->deadlines, &connection->deadline, connection->fd);
+    return request_open(context, mhd, target);
 }
 
 static enum MHD_Result queue(struct http_request *request)
@@ -76,6 +94,7 @@ static enum MHD_Result queue(struct http_request *request)
 static enum MHD_Result handle(struct http_request *request)
 {
     struct http *http = request->http;
+    deadline_clear(http->deadlines, &request_connection(request->connection)->deadline);
     atomic_fetch_add(&http->busy, 1);
     request->counted = true;
     if (request->response == NULL && atomic_load(&http->closing)) {
@@ -115,13 +134,15 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return MHD_NO;
 }
 
-static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
+static void on_completed(void *context, struct MHD_Connection *mhd, void **request_context,
                          enum MHD_RequestTerminationCode code)
 {
     struct http *http = context;
     struct http_request *request = *request_context;
-    (void)connection, (void)code;
+    (void)code;
     if (request != NULL) {
+        struct connection *connection = request_connection(mhd);
+        deadline_set(http->deadlines, &connection->deadline, connection->fd); /* the next one is awaited */
         bool counted = request->counted;
         *request_context = NULL;
         request_close(request);
@@ -171,6 +192,8 @@ static void add_metrics(struct http *http)
     static const char help[] = "HTTP connections closed at once because there were too many.";
     http->refused_total = metrics_add_counter(metrics, refused, "limit=\"total\"", help);
     http->refused_per_ip = metrics_add_counter(metrics, refused, "limit=\"per_ip\"", help);
+    http->cut = metrics_add_counter(metrics, "coinslot_http_connections_cut_total", "",
+                                    "HTTP connections cut because a request took too long to come.");
     metrics_add_gauge(metrics, "coinslot_http_connections", "", "HTTP connections now open.",
                       count_connections, http);
 }
@@ -183,7 +206,8 @@ struct http *http_open(const struct http_options *options)
     http->host = cs_strdup(options->host);
     http->quiesced_socket = -1;
     http->router = router_open();
-    http->clients = clients_open(options->connections_most, options->connections_per_ip_most);
+    http->clients = clients_open(options->connections_most, options->connections_loopback,
+                                 options->connections_per_ip_most);
     add_metrics(http);
     return http;
 }
@@ -202,9 +226,12 @@ enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
         return CS_EIO;
     }
     MHD_set_panic_func(on_panic, NULL);
+    http->deadlines = deadlines_open(http->options.request_timeout_s, http->cut);
     /* MHD deals its limit out among the threads and lets connections wait beyond it; ours (on_accept) is for
      * all and refuses. */
-    unsigned most = (http->options.connections_most + http->options.threads) * http->options.threads;
+    unsigned most =
+        (http->options.connections_most + http->options.connections_loopback + http->options.threads) *
+        http->options.threads;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_message, NULL},
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, http},
@@ -272,6 +299,9 @@ void http_close(struct http *http)
         wait_for_answers(http);
         MHD_stop_daemon(http->daemon);
         close(http->quiesced_socket);
+    }
+    if (http->deadlines != NULL) {
+        deadlines_close(http->deadlines);
     }
     router_close(http->router);
     clients_close(http->clients);

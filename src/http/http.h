@@ -32,8 +32,11 @@ struct http_options {
     uint16_t port;    /* 0: a free one */
     uint32_t threads;
     uint32_t connections_most;
+    uint32_t connections_loopback; /* beyond connections_most, for loopback alone: the node has to find one */
     uint32_t connections_per_ip_most; /* 0: no limit; loopback is not limited */
     uint32_t idle_timeout_s;
+    uint32_t
+        request_timeout_s; /* for a request's first line, and again for the rest, and for each 64 KB of body; 0: no limit */
     struct metrics *metrics;
 };
 

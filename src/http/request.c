@@ -35,6 +35,11 @@ void request_close(struct http_request *request)
     free(request);
 }
 
+struct connection *request_connection(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
 static const struct sockaddr *peer_address(const struct http_request *request)
 {
     return MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
@@ -154,7 +159,12 @@ static void keep(struct http_request *request, const char *data, size_t size)
 
 bool request_receive(struct http_request *request, const char *data, size_t size)
 {
+    size_t before = request->received;
     request->received += size;
+    if (before / REQUEST_PROGRESS_BYTES != request->received / REQUEST_PROGRESS_BYTES) {
+        struct connection *connection = request_connection(request->connection);
+        deadline_set(request->http->deadlines, &connection->deadline, connection->fd);
+    }
     if (request->response == NULL && request->received > request->body_most) {
         answer_too_large(request);
     }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "http/clients.h"
+#include "http/deadlines.h"
 #include "http/http.h"
 #include "http/router.h"
 #include "http/target.h"
@@ -23,6 +24,8 @@
 /* A body that is refused is read and dropped up to here, so that the client comes to reading its answer. */
 #define REQUEST_DRAIN_MOST   (8u << 20)
 #define REQUEST_HEADERS_MOST 8
+/* With so much more of its body a request has earned more time. */
+#define REQUEST_PROGRESS_BYTES (64u << 10)
 
 struct http {
     struct http_options options;
@@ -32,10 +35,19 @@ struct http {
     int quiesced_socket; /* ours to close once its threads are gone; -1 before */
     struct router *router;
     struct clients *clients;
+    struct deadlines *deadlines; /* NULL before the start */
     atomic_bool quiesced, closing;
     atomic_size_t deferred; /* suspended, and not answered yet */
     atomic_size_t busy;     /* given to a handler, and the answer not sent yet */
-    metrics_count *answered[6], *refused_total, *refused_per_ip;
+    metrics_count *answered[6], *refused_total, *refused_per_ip, *cut;
+};
+
+/* What MHD's socket context points to. */
+struct connection {
+    struct http *http;
+    struct client *client;
+    struct deadline deadline; /* set while a request is awaited or comes in */
+    int fd;
 };
 
 enum request_stage { REQUEST_FRESH, REQUEST_RECEIVING, REQUEST_QUEUED };
@@ -68,6 +80,8 @@ struct http_request {
 struct http_request *request_open(struct http *http, struct MHD_Connection *connection,
                                   const char *raw_target);
 void request_close(struct http_request *request);
+
+struct connection *request_connection(struct MHD_Connection *connection);
 
 /* The headers are there: finds the route, or answers why not. True: queue the answer now, without waiting for
  * the body. */

@@ -186,15 +186,18 @@ static const struct http_route ROUTES[] = {
 
 static char context[] = "the context";
 
-static void start_server(const char *host, uint32_t connections_most, uint32_t idle_timeout_s)
+static void start_server_with(const char *host, uint32_t connections_most, uint32_t connections_loopback,
+                              uint32_t idle_timeout_s, uint32_t request_timeout_s)
 {
     metrics = metrics_open();
     struct http_options options = {
         .host = host,
         .threads = 2,
         .connections_most = connections_most,
+        .connections_loopback = connections_loopback,
         .connections_per_ip_most = 1,
         .idle_timeout_s = idle_timeout_s,
+        .request_timeout_s = request_timeout_s,
         .metrics = metrics,
     };
     server = http_open(&options);
@@ -203,6 +206,11 @@ static void start_server(const char *host, uint32_t connections_most, uint32_t i
     assert_int_equal(http_start(server, error), CS_OK);
     assert_int_not_equal(http_port(server), 0);
     atomic_store(&handled, 0);
+}
+
+static void start_server(const char *host, uint32_t connections_most, uint32_t idle_timeout_s)
+{
+    start_server_with(host, connections_most, 0, idle_timeout_s, 30);
 }
 
 static void stop_server(void)
@@ -710,7 +718,7 @@ static struct client *enter(struct clients *clients, const char *text)
 static void addresses_are_limited_each_but_loopback_is_not(void **state)
 {
     (void)state;
-    struct clients *clients = clients_open(6, 2);
+    struct clients *clients = clients_open(6, 0, 2);
     struct client *a = enter(clients, "192.0.2.1"), *b = enter(clients, "192.0.2.1");
     assert_int_equal(judge(clients, "192.0.2.1"), CLIENTS_TOO_MANY_PER_IP);
     assert_int_equal(judge(clients, "::ffff:192.0.2.1"),
@@ -730,6 +738,23 @@ static void addresses_are_limited_each_but_loopback_is_not(void **state)
         clients_leave(clients, all[i]);
     }
     assert_int_equal(clients_count(clients), 0);
+    clients_close(clients);
+}
+
+static void loopback_finds_a_connection_when_others_have_taken_all_of_theirs(void **state)
+{
+    (void)state;
+    struct clients *clients = clients_open(2, 1, 0);
+    struct client *all[] = {enter(clients, "192.0.2.1"), enter(clients, "192.0.2.2"), NULL};
+    assert_int_equal(judge(clients, "192.0.2.3"), CLIENTS_TOO_MANY);
+    assert_int_equal(judge(clients, "::1"), CLIENTS_WELCOME);
+    all[2] = enter(clients, "127.0.0.1");
+    assert_int_equal(judge(clients, "127.0.0.1"), CLIENTS_TOO_MANY);
+    clients_leave(clients, all[0]);
+    assert_int_equal(judge(clients, "192.0.2.3"), CLIENTS_TOO_MANY);
+    assert_int_equal(judge(clients, "127.0.0.1"), CLIENTS_WELCOME);
+    clients_leave(clients, all[1]);
+    clients_leave(clients, all[2]);
     clients_close(clients);
 }
 
@@ -761,6 +786,69 @@ static void an_idle_connection_is_closed(void **state)
     wire_expect(fd, 200, NULL, NULL);
     wire_expect_end(fd);
     wire_expect_end(half);
+    stop_server();
+}
+
+/* True when the server ends the connection although a byte comes every 50 ms. */
+static bool is_cut_while_it_drips(int fd, const char *drop, int within_ms)
+{
+    char byte;
+    for (int waited = 0; waited < within_ms; waited += 50) {
+        if (send(fd, drop, 1, MSG_NOSIGNAL) != 1 || recv(fd, &byte, 1, MSG_DONTWAIT) == 0) {
+            return true;
+        }
+        wire_pause_ms(50);
+    }
+    return false;
+}
+
+static void a_request_that_drips_in_is_cut(void **state)
+{
+    (void)state;
+    start_server_with("127.0.0.1", 10, 0, 30, 1);
+    const char *const begun[] = {"GET /emp", "GET /empty HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+                                 "POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n",
+                                 "GET /empty HTTP/1.1\r\nHost: x\r\n\r\nGET /aga"};
+    for (size_t i = 0; i < sizeof(begun) / sizeof(begun[0]); i++) {
+        int fd = ask(begun[i]);
+        if (i == 3) {
+            wire_expect(fd, 200, NULL, NULL);
+        }
+        assert_true(is_cut_while_it_drips(fd, "a", WIRE_WAIT_MS));
+        close(fd);
+    }
+    expect_metric("coinslot_http_connections_cut_total 4\n");
+    expect_metric("coinslot_http_connections 0\n");
+    stop_server();
+}
+
+static void time_is_for_what_is_sent_not_for_the_answer_and_progress_earns_more(void **state)
+{
+    (void)state;
+    start_server_with("127.0.0.1", 10, 0, 30, 1);
+    int waits = ask("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    struct http_request *request = unpark(1);
+    int slow = ask("GET /emp");
+    wire_pause_ms(700);
+    wire_put(slow, "ty HTTP/1.1\r\n");
+    wire_pause_ms(700);
+    wire_put(slow, "Host: x\r\n\r\n");
+    wire_expect(slow, 200, NULL, NULL);
+    close(slow);
+    int large = ask("POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n");
+    char *part = cs_alloc(100001);
+    memset(part, 'a', 100000);
+    wire_pause_ms(600);
+    wire_put(large, part);
+    wire_pause_ms(600);
+    wire_put(large, part);
+    wire_expect(large, 413, NULL, NULL);
+    free(part);
+    http_answer_empty(request, 200);
+    wire_expect(waits, 200, NULL, NULL);
+    close(waits);
+    close(large);
+    expect_metric("coinslot_http_connections_cut_total 0\n");
     stop_server();
 }
 
@@ -885,6 +973,9 @@ int main(void)
         cmocka_unit_test(addresses_are_limited_each_but_loopback_is_not),
         cmocka_unit_test(what_is_loopback_is_known_in_every_form),
         cmocka_unit_test(an_idle_connection_is_closed),
+        cmocka_unit_test(a_request_that_drips_in_is_cut),
+        cmocka_unit_test(time_is_for_what_is_sent_not_for_the_answer_and_progress_earns_more),
+        cmocka_unit_test(loopback_finds_a_connection_when_others_have_taken_all_of_theirs),
         cmocka_unit_test(ipv6_works_like_ipv4),
         cmocka_unit_test(a_stop_lets_deferred_requests_have_their_answer),
         cmocka_unit_test(one_thread_is_enough),
