@@ -20,6 +20,7 @@
 #include "node/callback.h"
 #include "push/push.h"
 #include "store/store.h"
+#include "tls.h"
 
 #define LOG_MODULE "app"
 
@@ -41,6 +42,7 @@ struct app {
     struct callback *callback;
     struct admin *admin;
     struct control *control;
+    struct tls tls;
     struct admin_check checks[1];
     const char *warnings[1];
 };
@@ -63,7 +65,8 @@ static void print_help(void)
     printf(
         "usage: coinslot serve [--config FILE] [--data DIR] [--http ADDR:PORT] [--ws ADDR:PORT] [--log-format text|json]\n\n"
         "Runs the relay. Once both ports accept, it prints one line of JSON: {\"ready\":true,\"http\":…,\"ws\":…}.\n"
-        "Port 0 picks a free one. SIGTERM or SIGINT stops it. `coinslot config` prints the config file with all its defaults.\n");
+        "Port 0 picks a free one. SIGTERM or SIGINT stops it; SIGHUP has it read its\n"
+        "certificate again. `coinslot config` prints the config file with all its defaults.\n");
 }
 
 struct arguments {
@@ -158,6 +161,10 @@ static int read_config(const struct arguments *arguments, struct app *app)
     if (!config_parse_address(config->ws_listen, &app->ws_address)) {
         return usage_error("[ws] listen is ADDR:PORT, such as 127.0.0.1:7091 or [::1]:7091, not %s",
                            config->ws_listen);
+    }
+    const char *wrong = tls_check_config(config);
+    if (wrong != NULL) {
+        return usage_error("%s", wrong);
     }
     if (config->callback_confirm != CONFIRM_SOURCE) {
         return usage_error(
@@ -267,7 +274,10 @@ static void print_ready(const struct app *app)
     fflush(stdout);
 }
 
-/* Sessions need the store, the callback needs both: what is reached from outside begins last. */
+/*
+ * The ports have to know before they open whether they speak TLS. Sessions need the store, the callback needs both: what is
+ * reached from outside begins last.
+ */
 static enum cs_err start(struct app *app, char error[ERROR_SIZE])
 {
     const struct store_events events = {
@@ -279,8 +289,9 @@ static enum cs_err start(struct app *app, char error[ERROR_SIZE])
         .config = push_post_config,
         .heard = push_post_heard,
     };
+    enum cs_err err = tls_open(&app->tls, &app->config, app->http, app->push, error);
     store_start(app->store, &events);
-    enum cs_err err = control_open(app->config.store_data, &app->control, error);
+    err = err != CS_OK ? err : control_open(app->config.store_data, &app->control, error);
     err = err != CS_OK ? err : push_start(app->push, error);
     err = err != CS_OK ? err : http_start(app->http, error);
     return err;
@@ -304,17 +315,20 @@ static void stop(struct app *app)
 }
 
 /* Until a signal says stop. */
-static void wait_for_signal(const struct app *app, int signals)
+static void wait_for_signal(struct app *app, int signals)
 {
     for (;;) {
         struct pollfd polled[] = {{.fd = signals, .events = POLLIN},
                                   {.fd = control_fd(app->control), .events = POLLIN}};
-        if (poll(polled, 2, -1) < 0 && errno != EINTR) {
+        if (poll(polled, 2, tls_wait_ms(&app->tls)) < 0 && errno != EINTR) {
             log_die(LOG_MODULE, "cannot wait for signals: %s", strerror(errno));
         }
         if (polled[0].revents != 0) {
             struct signalfd_siginfo signal;
-            if (read(signals, &signal, sizeof(signal)) == (ssize_t)sizeof(signal)) {
+            ssize_t got = read(signals, &signal, sizeof(signal));
+            if (got == (ssize_t)sizeof(signal) && signal.ssi_signo == SIGHUP) {
+                tls_reload(&app->tls);
+            } else if (got == (ssize_t)sizeof(signal)) {
                 log_info("stopping, after %s", signal.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
                 return;
             }
@@ -322,6 +336,7 @@ static void wait_for_signal(const struct app *app, int signals)
         if (polled[1].revents != 0) {
             control_serve_one(app->control, app->store);
         }
+        tls_tick(&app->tls);
     }
 }
 
@@ -332,6 +347,7 @@ static int open_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC);

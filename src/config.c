@@ -36,9 +36,18 @@ const struct conf_key CONFIG_KEYS[] = {
     NUMBER(
         "http", "request_timeout_s", http_request_timeout_s, 1, 3600, "30",
         "a request's first line, then the rest of it, then each 64 KB of its body, has to come within so long"),
+    FLAG(
+        "http", "tls", http_tls, "yes",
+        "https, where [tls] names a certificate; no: plain in any case, so that a node on this machine can call"),
     TEXT("ws", "listen", ws_listen, "127.0.0.1:7091", "address and port of the WebSocket server"),
+    FLAG("ws", "tls", ws_tls, "yes", "wss, where [tls] names a certificate"),
     FLAG("ws", "allow_plain_tokens", ws_allow_plain_tokens, "no",
          "take device tokens over unencrypted connections that are not from this machine"),
+    TEXT("tls", "certificate", tls_certificate, "",
+         "a PEM file: the certificate, then those that vouch for it; empty: no TLS"),
+    TEXT("tls", "key", tls_key, "", "a PEM file: its private key, without a passphrase"),
+    NUMBER("tls", "check_s", tls_check_s, 0, 86400, "60",
+           "so often the files are looked at for a change; 0: only on SIGHUP"),
     CHOICE(
         "callback", "confirm", callback_confirm, CONFIRM, "node",
         "who says that a block is confirmed: node (not in this version yet), or source: whoever calls the callback is believed"),

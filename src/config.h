@@ -17,8 +17,11 @@ enum config_confirm { CONFIRM_NODE, CONFIRM_SOURCE };
 struct config {
     char http_listen[CONFIG_TEXT_SIZE];
     int64_t http_threads, http_idle_timeout_s, http_request_timeout_s;
+    bool http_tls;
     char ws_listen[CONFIG_TEXT_SIZE];
-    bool ws_allow_plain_tokens;
+    bool ws_tls, ws_allow_plain_tokens;
+    char tls_certificate[CONFIG_TEXT_SIZE], tls_key[CONFIG_TEXT_SIZE];
+    int64_t tls_check_s;
     int callback_confirm; /* enum config_confirm */
     char callback_secret[CONFIG_TEXT_SIZE];
     int verify_signature; /* enum callback_signature */

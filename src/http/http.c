@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "http/listen.h"
 #include "http/request.h"
+#include "http/tls.h"
 
 #define LOG_MODULE "http"
 
@@ -152,6 +153,17 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
     }
 }
 
+static int on_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                          gnutls_pcert_st **chain, unsigned *chain_length, gnutls_ocsp_data_st **ocsp,
+                          unsigned *ocsp_length, gnutls_privkey_t *key, unsigned *flags)
+{
+    struct http *http = request_connection(gnutls_session_get_ptr(session))->http;
+    (void)info;
+    *ocsp = NULL;
+    *ocsp_length = 0;
+    return https_copy(http->https, chain, chain_length, key, flags);
+}
+
 /* What MHD has to say is about clients that misbehave: anybody could fill the log with it. */
 __attribute__((format(printf, 2, 0))) static void on_message(void *context, const char *format,
                                                              va_list arguments)
@@ -212,6 +224,15 @@ struct http *http_open(const struct http_options *options)
     return http;
 }
 
+void http_use_certificate(struct http *http, struct http_certificate *certificate)
+{
+    assert(http->https != NULL || http->daemon == NULL);
+    if (http->https == NULL) {
+        http->https = https_open();
+    }
+    https_use(http->https, certificate);
+}
+
 void http_add_routes(struct http *http, const struct http_route *routes, size_t count, void *context)
 {
     assert(http->daemon == NULL);
@@ -232,6 +253,12 @@ enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
     unsigned most =
         (http->options.connections_most + http->options.connections_loopback + http->options.threads) *
         http->options.threads;
+    bool tls = http->https != NULL;
+    struct MHD_OptionItem tls_options[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HTTPS_PRIORITIES},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)on_certificate},
+        {MHD_OPTION_END, 0, NULL},
+    };
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_message, NULL},
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, http},
@@ -242,13 +269,15 @@ enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)http->options.idle_timeout_s, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+        {MHD_OPTION_ARRAY, 0, tls ? tls_options : &tls_options[2]},
         {http->options.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
          (intptr_t)http->options.threads, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    http->daemon = MHD_start_daemon(
-        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
-        on_accept, http, on_request, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    http->daemon =
+        MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+                             MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0),
+                         0, on_accept, http, on_request, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
     if (http->daemon == NULL) {
         snprintf(error, HTTP_ERROR_SIZE,
                  "http: cannot start its threads: %s; allow more threads or open files", strerror(errno));
@@ -302,6 +331,9 @@ void http_close(struct http *http)
     }
     if (http->deadlines != NULL) {
         deadlines_close(http->deadlines);
+    }
+    if (http->https != NULL) {
+        https_close(http->https);
     }
     router_close(http->router);
     clients_close(http->clients);

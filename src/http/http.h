@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/certificate.h"
 #include "base/err.h"
 #include "base/metrics.h"
 
@@ -44,6 +45,16 @@ struct http_options {
 
 /* Routes are borrowed for good. Add them all before http_start. */
 struct http *http_open(const struct http_options *options);
+
+/* ---- TLS: any thread ------------------------------------------------------------------------------------------- */
+struct http_certificate;
+/* NULL: `error` says what is wrong with it. */
+struct http_certificate *http_read_certificate(const struct certificate *pem, int64_t *expires_ms,
+                                               char error[HTTP_ERROR_SIZE]);
+void http_free_certificate(struct http_certificate *certificate);
+/* Before http_start: from then on https is spoken, and no plain HTTP. Later: for new connections. The certificate is taken. */
+void http_use_certificate(struct http *http, struct http_certificate *certificate);
+
 void http_add_routes(struct http *http, const struct http_route *routes, size_t count, void *context);
 /* CS_EIO: the address is taken or not ours; `error` says which and what to do. */
 CS_MUST_CHECK enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE]);

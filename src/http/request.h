@@ -36,6 +36,7 @@ struct http {
     struct router *router;
     struct clients *clients;
     struct deadlines *deadlines; /* NULL before the start */
+    struct https *https;         /* NULL: plain HTTP */
     atomic_bool quiesced, closing;
     atomic_size_t deferred; /* suspended, and not answered yet */
     atomic_size_t busy;     /* given to a handler, and the answer not sent yet */

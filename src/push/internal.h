@@ -17,6 +17,7 @@
 
 struct device;
 struct listener;
+struct push_tls;
 struct tally;
 struct waiting;
 struct sessions;
@@ -118,6 +119,7 @@ struct push {
     struct listener *listener; /* NULL once stopping */
     struct sessions *sessions;
     struct tally *tally;
+    struct push_tls *tls; /* NULL: plain */
     struct tally *waiting_peers;
     struct waiting *adopting; /* while libwebsockets takes it, until it is told that it is gone */
     struct bucket handshakes;

@@ -13,6 +13,7 @@
 #include "push/listener.h"
 #include "push/session.h"
 #include "push/tally.h"
+#include "push/tls.h"
 #include "push/waiting.h"
 
 #define PAGES_MOST       64 /* in the mailbox; then the replayer waits */
@@ -20,7 +21,7 @@
 #define RETRY_MS         20
 #define SECOND_MS        1000
 #define STOP_PATIENCE_MS 3000
-#define FILES_MORE       4096    /* descriptors for everything but sessions */
+#define FILES_MORE       3072    /* descriptors for everything but sessions */
 #define FILES_SANE       1048576 /* libwebsockets lays its tables out for the whole limit */
 
 /* ---- the mailbox, from any thread ---------------------------------------------------------------------- */
@@ -159,6 +160,7 @@ static void begin_stopping(struct push *push)
 void push_on_wake(struct push *push)
 {
     atomic_store(&push->woken, false);
+    push_tls_refresh(push);
     for (struct inbox_node *node = inbox_take(push->mailbox, POSTS_AT_ONCE, 0); node != NULL;) {
         struct post *post = (struct post *)node;
         node = node->next;
@@ -315,6 +317,7 @@ static struct lws_context *create_context(struct push *push)
         .timeout_secs_ah_idle = push->options.hello_timeout_s,
         .server_string = "coinslot",
     };
+    push_tls_prepare(push, &info);
     lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
     return lws_create_context(&info);
 }
@@ -375,6 +378,7 @@ void push_close(struct push *push)
     sessions_close(push->sessions);
     tally_close(push->tally);
     waiting_close(push);
+    push_tls_close(push);
     inbox_close(push->mailbox);
     pthread_cond_destroy(&push->gate_opened);
     pthread_mutex_destroy(&push->gate);

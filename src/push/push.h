@@ -11,6 +11,7 @@
 #ifndef COINSLOT_PUSH_PUSH_H
 #define COINSLOT_PUSH_PUSH_H
 
+#include "base/certificate.h"
 #include "base/metrics.h"
 #include "store/store.h"
 
@@ -36,6 +37,16 @@ struct push_options {
 #define PUSH_ERROR_SIZE 200
 
 struct push *push_open(const struct push_options *options, struct store *store);
+
+/* ---- TLS: any thread ------------------------------------------------------------------------------------ */
+struct push_certificate;
+/* NULL: `error` says what is wrong with it. */
+struct push_certificate *push_read_certificate(const struct certificate *pem, int64_t *expires_ms,
+                                               char error[PUSH_ERROR_SIZE]);
+void push_free_certificate(struct push_certificate *certificate);
+/* Before push_start: from then on only TLS is spoken. Later: for new connections. The certificate is taken. */
+void push_use_certificate(struct push *push, struct push_certificate *certificate);
+
 /* Starts the thread and listens. CS_EIO: the address is taken or not ours; `error` says which. */
 CS_MUST_CHECK enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE]);
 uint16_t push_port(const struct push *push);

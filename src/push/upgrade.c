@@ -6,6 +6,7 @@
 
 #include "push/device.h"
 #include "push/tally.h"
+#include "push/tls.h"
 #include "push/waiting.h"
 
 static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL};
@@ -90,6 +91,9 @@ int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
     switch ((int)reason) {
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
         push_on_wake(push);
+        return 0;
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+        push_tls_set_up(push, user);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         waiting_leave(push, wsi);

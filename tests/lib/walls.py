@@ -32,6 +32,8 @@ LIBRARIES = [
     ("SQLite", r"sqlite3\.h", r"sqlite3_\w+\s*\(", {"store"}),
     ("libwebsockets", r"libwebsockets\.h", r"lws_\w+\s*\(", {"push", "node", "rpc", "simulate"}),
     ("libmicrohttpd", r"microhttpd\.h", r"MHD_\w+\s*\(", {"http"}),
+    ("GnuTLS", r"gnutls/\w+\.h", r"gnutls_\w+\s*\(", {"http"}),
+    ("OpenSSL", r"openssl/\w+\.h", r"(?:SSL|X509|EVP|PEM|BIO|ERR|ASN1)_\w+\s*\(", {"push"}),
     ("libcurl", r"curl/\w+\.h", r"curl_\w+\s*\(", {"node", "webhook"}),
 ]
 
