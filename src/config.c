@@ -5,7 +5,7 @@
 
 static const char *const CONFIRM[] = {"node", "source", NULL};
 static const char *const SIGNATURE[] = {"auto", "always", "never", NULL};
-static const char *const LEGACY[] = {"off", NULL};
+static const char *const LEGACY[] = {"off", "key", "open", NULL};
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 
@@ -61,8 +61,9 @@ const struct conf_key CONFIG_KEYS[] = {
            "with less free space than this, payments are answered 503"),
     NUMBER("store", "inbox", store_inbox, 16, 1 << 20, "16384", "commands that may wait for the writer"),
     NUMBER("store", "batch", store_batch, 1, 65536, "256", "commands in one transaction, at most"),
-    CHOICE("legacy", "legacy", legacy, LEGACY, "off",
-           "the protocol of Nano_Callback_System's clients (not in this version yet)"),
+    CHOICE(
+        "legacy", "legacy", legacy, LEGACY, "open",
+        "whom /call serves, for Nano_Callback_System's clients: off; key: who gives an API token as api_key; open: programs on this machine"),
     NUMBER("limits", "http_connections", limit_http_connections, 1, 15000, "2000",
            "HTTP connections at once"),
     NUMBER("limits", "http_connections_loopback", limit_http_connections_loopback, 0, 15000, "100",
@@ -77,7 +78,7 @@ const struct conf_key CONFIG_KEYS[] = {
     NUMBER("limits", "waiting_per_ip", limit_waiting_per_ip, 0, 1000000, "100",
            "such connections from one address at once, loopback excepted; 0: no limit"),
     NUMBER(
-        "limits", "handshakes_per_s", limit_handshakes_per_s, 0, 1000000, "500",
+        "limits", "handshakes_per_s", limit_handshakes_per_s, 0, 1000000, "2000",
         "connections that the WebSocket port takes in a second, of all addresses; what comes beyond is closed at once; 0: no limit"),
     NUMBER("limits", "frame_bytes", limit_frame_bytes, 256, 1 << 20, "4096",
            "a longer message from a device ends its session"),
@@ -94,6 +95,11 @@ const struct conf_key CONFIG_KEYS[] = {
            "deliveries that are read at once for a device that was away"),
     NUMBER("limits", "subscriptions_per_device", limit_subscriptions_per_device, 1, 100000, "100",
            "addresses of one device"),
+    NUMBER("limits", "legacy_addresses", limit_legacy_addresses, 1, 100000, "100",
+           "addresses of one connection to /call"),
+    NUMBER(
+        "limits", "legacy_silence_s", limit_legacy_silence_s, 1, 86400, "3900",
+        "a connection to /call may leave pings unanswered for so long: the old sketch is deaf while it counts down"),
     CHOICE("log", "level", log_level, LEVELS, "info", "the least that is logged"),
     CHOICE("log", "format", log_format, FORMATS, "text",
            "text, or json: an object a line; --log-format overrides it"),

@@ -16,6 +16,7 @@
 #include "push/push.h"
 
 struct device;
+struct legacy_server;
 struct listener;
 struct push_tls;
 struct tally;
@@ -123,6 +124,7 @@ struct push {
     struct tally *waiting_peers;
     struct waiting *adopting; /* while libwebsockets takes it, until it is told that it is gone */
     struct bucket handshakes;
+    struct legacy_server *legacy;
     struct device *stalled_first, *stalled_last;
     struct ending *endings;
 };

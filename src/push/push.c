@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "push/device.h"
 #include "push/internal.h"
+#include "push/legacy.h"
+#include "push/legacy_frames.h"
 #include "push/listener.h"
 #include "push/session.h"
 #include "push/tally.h"
@@ -166,7 +168,8 @@ void push_on_wake(struct push *push)
         node = node->next;
         take_post(push, post);
     }
-    if (inbox_count(push->mailbox) > 0) {
+    bool more = legacy_on_wake(push->legacy);
+    if (more || inbox_count(push->mailbox) > 0) {
         push_wake(push); /* the sockets have their turn first */
     }
     if (atomic_load(&push->stopping) && push->listener != NULL) {
@@ -179,7 +182,8 @@ void push_on_wake(struct push *push)
 static void on_retry(uv_timer_t *timer)
 {
     struct push *push = timer->data;
-    if (!device_retry_all(push)) {
+    bool devices_done = device_retry_all(push), legacy_done = legacy_retry_all(push->legacy);
+    if (!devices_done || !legacy_done) {
         uv_timer_start(&push->retry, on_retry, RETRY_MS, 0);
     }
     push_wake(push);
@@ -230,6 +234,7 @@ static void tear_down(struct push *push)
         node = node->next;
         push_free_post(post);
     }
+    legacy_shut(push->legacy);
     while (push->endings != NULL) {
         struct ending *ending = push->endings;
         push->endings = ending->next;
@@ -263,6 +268,7 @@ struct push *push_open(const struct push_options *options, struct store *store)
     push->tally = tally_open();
     waiting_open(push);
     push_counters_open(&push->counters, options->metrics);
+    push->legacy = legacy_open(push);
     return push;
 }
 
@@ -303,9 +309,15 @@ static struct lws_context *create_context(struct push *push)
                                                                   : UINT16_MAX / 2);
     push->silence.secs_since_valid_hangup = (uint16_t)(hangup_s < UINT16_MAX ? hangup_s : UINT16_MAX);
     void *loops[] = {&push->loop};
+    /* Whoever offers no subprotocol is a legacy client: upgrade.c has refused the others by then. */
+    static const struct lws_protocol_vhost_options is_default = {.name = "default", .value = "1"};
+    static const struct lws_protocol_vhost_options without_subprotocol = {.options = &is_default,
+                                                                          .name = LEGACY_SUBPROTOCOL,
+                                                                          .value = ""};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = session_protocols(),
+        .pvo = &without_subprotocol,
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8,
         .foreign_loops = loops,
         .user = push,
@@ -375,6 +387,7 @@ void push_stop(struct push *push)
 void push_close(struct push *push)
 {
     assert(!push->started);
+    legacy_close(push->legacy);
     sessions_close(push->sessions);
     tally_close(push->tally);
     waiting_close(push);

@@ -17,6 +17,9 @@
 
 struct push;
 
+/* Whom the legacy protocol (legacy.h) lets in: nobody; who gives a token as api_key; every program on this machine. */
+enum push_legacy { LEGACY_OFF, LEGACY_KEY, LEGACY_OPEN };
+
 struct push_options {
     const char *host;
     uint16_t port; /* 0: a free one */
@@ -31,6 +34,9 @@ struct push_options {
     uint32_t ping_timeout_s;
     uint32_t page_size;
     bool allow_plain_tokens; /* tokens over plain connections that are not from loopback */
+    enum push_legacy legacy;
+    uint32_t legacy_addresses_most; /* of one session */
+    uint32_t legacy_silence_s;      /* a legacy session may be silent for so long, though it is pinged */
     struct metrics *metrics;
 };
 

@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "push/device.h"
+#include "push/legacy.h"
+#include "push/legacy_frames.h"
 #include "push/tally.h"
 #include "push/upgrade.h"
 #include "push/waiting.h"
@@ -28,6 +31,7 @@ struct session {
     const struct session_protocol *protocol;
     void *state;
     uint64_t handle;
+    uint64_t heard_ms; /* when something came last */
     struct outbound *first, *last;
     char *arriving; /* the fragments of a message so far, or NULL */
     uint32_t arrived;
@@ -204,11 +208,31 @@ void session_set_reading(struct session *session, bool reading)
 
 void session_set_timeout(struct session *session, uint32_t seconds)
 {
+    session_set_timeout_ms(session, seconds * 1000);
+}
+
+void session_set_timeout_ms(struct session *session, uint32_t ms)
+{
     /* libwebsockets 4.1.6 takes its own LWS_SET_TIMER_USEC_CANCEL for a time in the past and fires at once: a flag cancels. */
-    session->timed = seconds != 0;
-    if (seconds != 0) {
-        lws_set_timer_usecs(session->wsi, (lws_usec_t)seconds * LWS_USEC_PER_SEC);
+    session->timed = ms != 0;
+    if (ms != 0) {
+        lws_set_timer_usecs(session->wsi, (lws_usec_t)ms * LWS_US_PER_MS);
     }
+}
+
+static uint64_t now_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
+uint64_t session_silent_ms(const struct session *session)
+{
+    return now_ms() - session->heard_ms;
+}
+
+void session_excuse_silence(struct session *session)
+{
+    lws_validity_confirmed(session->wsi);
 }
 
 /* ---- the WebSocket ------------------------------------------------------------------------------------- */
@@ -222,6 +246,7 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->protocol = protocol;
     session->reading = true;
     waiting_leave(push, wsi);
+    session->heard_ms = now_ms();
     struct sockaddr_storage address;
     bool known = upgrade_peer(wsi, &address);
     bool loopback = known && tally_is_loopback(&address);
@@ -308,7 +333,7 @@ static void read_some(struct session *session, const char *bytes, size_t length)
         return;
     }
     size_t rest = lws_remaining_packet_payload(session->wsi);
-    if (lws_frame_is_binary(session->wsi)) {
+    if (!session->protocol->binary_too && lws_frame_is_binary(session->wsi)) {
         session->protocol->not_text(session->state);
         return;
     }
@@ -367,7 +392,17 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         *held = open_session(push, wsi, protocol);
         return 0;
     }
+    /* Connections that are no session yet come here too: libwebsockets binds them to the default subprotocol (push.c). */
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+    case LWS_CALLBACK_HTTP:
+        return upgrade_callback(wsi, reason, user, in, length);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return upgrade_is_to(wsi, lws_get_protocol(wsi)->user) ? 0 : 1;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        (*held)->heard_ms = now_ms();
+        return 0;
     case LWS_CALLBACK_RECEIVE:
+        (*held)->heard_ms = now_ms();
         read_some(*held, in, length);
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
@@ -393,6 +428,12 @@ static const struct lws_protocols PROTOCOLS[] = {
      .rx_buffer_size = RX_BUFFER_SIZE,
      .tx_packet_size = TX_PACKET_SIZE,
      .user = (void *)(uintptr_t)&DEVICE_PROTOCOL},
+    {.name = LEGACY_SUBPROTOCOL,
+     .callback = on_session,
+     .per_session_data_size = sizeof(struct session *),
+     .rx_buffer_size = RX_BUFFER_SIZE,
+     .tx_packet_size = TX_PACKET_SIZE,
+     .user = (void *)(uintptr_t)&LEGACY_PROTOCOL},
     {.name = NULL},
 };
 

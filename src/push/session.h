@@ -20,6 +20,8 @@ struct session;
 /* One way of speaking; its state is what `open` returns and `close` frees. */
 struct session_protocol {
     const char *subprotocol, *path;
+    bool subprotocol_optional;
+    bool binary_too; /* a binary message is taken as text; else `not_text` is called */
     void *(*open)(struct session *session);
     void (*message)(void *state, const char *text, size_t length);
     void (*not_text)(void *state);
@@ -55,6 +57,12 @@ void session_end(struct session *session, uint16_t code, const char *reason);
 void session_set_reading(struct session *session, bool reading);
 /* Calls `timeout` once, after that time; 0: never. */
 void session_set_timeout(struct session *session, uint32_t seconds);
+void session_set_timeout_ms(struct session *session, uint32_t ms);
+
+/* For how long nothing has come, not even a pong. */
+uint64_t session_silent_ms(const struct session *session);
+/* As if a pong had come: the connection is not cut for its silence before another ping_interval_s and ping_timeout_s. */
+void session_excuse_silence(struct session *session);
 
 /* ---- the table, for push.c ----------------------------------------------------------------------------- */
 

@@ -4,12 +4,15 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/log.h"
 #include "push/device.h"
+#include "push/legacy.h"
 #include "push/tally.h"
 #include "push/tls.h"
 #include "push/waiting.h"
 
-static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL};
+static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL, &LEGACY_PROTOCOL};
+#define SPOKEN_COUNT (sizeof(SPOKEN) / sizeof(SPOKEN[0]))
 
 bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address)
 {
@@ -18,29 +21,40 @@ bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address)
     return getpeername(lws_get_socket_fd(wsi), (struct sockaddr *)address, &size) == 0;
 }
 
-static bool offers_subprotocol(struct lws *wsi, const char *name)
+/* The subprotocol that libwebsockets will settle on: the first of the offered ones that is spoken here. NULL: none is. */
+static const struct session_protocol *first_offered(struct lws *wsi)
 {
     char offered[128];
     if (lws_hdr_copy(wsi, offered, sizeof(offered), WSI_TOKEN_PROTOCOL) <= 0) {
-        return false;
+        return NULL;
     }
     char *rest = NULL;
     for (char *one = strtok_r(offered, ", \t", &rest); one != NULL; one = strtok_r(NULL, ", \t", &rest)) {
-        if (strcmp(one, name) == 0) {
-            return true;
+        for (size_t i = 0; i < SPOKEN_COUNT; i++) {
+            if (strcmp(one, SPOKEN[i]->subprotocol) == 0) {
+                return SPOKEN[i];
+            }
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool offers(struct lws *wsi, const struct session_protocol *protocol)
+{
+    bool offers_none = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) == 0;
+    return offers_none ? protocol->subprotocol_optional : first_offered(wsi) == protocol;
+}
+
+bool upgrade_is_to(struct lws *wsi, const struct session_protocol *protocol)
+{
+    char path[64];
+    return lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) > 0 && strcmp(path, protocol->path) == 0;
 }
 
 static const struct session_protocol *protocol_at(struct lws *wsi)
 {
-    char path[64];
-    if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0) {
-        return NULL;
-    }
-    for (size_t i = 0; i < sizeof(SPOKEN) / sizeof(SPOKEN[0]); i++) {
-        if (strcmp(path, SPOKEN[i]->path) == 0) {
+    for (size_t i = 0; i < SPOKEN_COUNT; i++) {
+        if (upgrade_is_to(wsi, SPOKEN[i])) {
             return SPOKEN[i];
         }
     }
@@ -71,10 +85,13 @@ static int judge_upgrade(struct push *push, struct lws *wsi)
         metrics_add(push->counters.refused_target, 1);
         status = HTTP_STATUS_NOT_FOUND;
         why = "Devices connect to /device.";
-    } else if (!offers_subprotocol(wsi, protocol->subprotocol)) {
+    } else if (!offers(wsi, protocol)) {
         metrics_add(push->counters.refused_target, 1);
         status = HTTP_STATUS_BAD_REQUEST;
-        why = "Offer the subprotocol coinslot.v1.";
+        why = protocol == &LEGACY_PROTOCOL ? "Offer the subprotocol arduino, or none."
+                                           : "Offer the subprotocol coinslot.v1.";
+    } else if (protocol == &LEGACY_PROTOCOL && (status = legacy_judge(push, wsi, &why)) != 0) {
+        log_debug("a legacy client is refused: %s", why);
     } else if (is_full(push, wsi)) {
         metrics_add(push->counters.refused_full, 1);
         status = HTTP_STATUS_SERVICE_UNAVAILABLE;

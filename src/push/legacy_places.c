@@ -1,0 +1,303 @@
+#include "push/legacy_places.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define BUCKETS_LEAST 64
+
+enum place_state { PLACE_WAITING, PLACE_ASKED, PLACE_LISTENING, PLACE_LEAVING };
+
+struct place {
+    enum place_state state;
+    struct address address;
+    struct place_owner *owner; /* NULL: it has left */
+    struct place *next_of_owner;
+    struct place *here_before, *here_after; /* in its bucket, while it has an owner */
+    struct place *before, *after;           /* in `waiting` or in `orphans` */
+};
+
+struct list {
+    struct place *first, *last;
+};
+
+struct places {
+    struct places_options options;
+    uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* addresses are chosen by whoever connects */
+    struct place **buckets;
+    size_t bucket_count, count; /* of places with an owner */
+    struct list waiting;        /* WAITING and LEAVING, in their order */
+    struct list orphans;        /* ASKED, whose owner has left */
+    _Atomic int64_t listening;
+};
+
+/* ---- lists and buckets ------------------------------------------------------------------------------------------- */
+
+static void list_append(struct list *list, struct place *place)
+{
+    place->before = list->last;
+    place->after = NULL;
+    *(list->last != NULL ? &list->last->after : &list->first) = place;
+    list->last = place;
+}
+
+static void list_remove(struct list *list, struct place *place)
+{
+    *(place->before != NULL ? &place->before->after : &list->first) = place->after;
+    *(place->after != NULL ? &place->after->before : &list->last) = place->before;
+    place->before = place->after = NULL;
+}
+
+static struct place **bucket_of(const struct places *places, const struct address *address)
+{
+    uint8_t bytes[crypto_shorthash_BYTES];
+    uint64_t hash;
+    crypto_shorthash(bytes, address->bytes, address->length, places->hash_key);
+    memcpy(&hash, bytes, sizeof(hash));
+    return &places->buckets[hash & (places->bucket_count - 1)];
+}
+
+static void put_here(struct places *places, struct place *place)
+{
+    struct place **bucket = bucket_of(places, &place->address);
+    place->here_before = NULL;
+    place->here_after = *bucket;
+    if (*bucket != NULL) {
+        (*bucket)->here_before = place;
+    }
+    *bucket = place;
+}
+
+static void take_away(struct places *places, struct place *place)
+{
+    *(place->here_before != NULL ? &place->here_before->here_after : bucket_of(places, &place->address)) =
+        place->here_after;
+    if (place->here_after != NULL) {
+        place->here_after->here_before = place->here_before;
+    }
+    places->count--;
+}
+
+static void grow(struct places *places)
+{
+    struct place **old = places->buckets;
+    size_t old_count = places->bucket_count;
+    places->bucket_count = old_count * 2;
+    places->buckets = cs_alloc(places->bucket_count * sizeof(struct place *));
+    for (size_t i = 0; i < old_count; i++) {
+        for (struct place *place = old[i]; place != NULL;) {
+            struct place *next = place->here_after;
+            put_here(places, place);
+            place = next;
+        }
+    }
+    free(old);
+}
+
+struct places *places_open(const struct places_options *options)
+{
+    struct places *places = cs_alloc(sizeof(*places));
+    places->options = *options;
+    crypto_shorthash_keygen(places->hash_key);
+    places->bucket_count = BUCKETS_LEAST;
+    places->buckets = cs_alloc(places->bucket_count * sizeof(struct place *));
+    return places;
+}
+
+static void free_all(struct list *list)
+{
+    while (list->first != NULL) {
+        struct place *place = list->first;
+        list_remove(list, place);
+        free(place);
+    }
+}
+
+void places_close(struct places *places)
+{
+    assert(places->count == 0);
+    free_all(&places->waiting);
+    free_all(&places->orphans);
+    free(places->buckets);
+    free(places);
+}
+
+/* ---- what the store is told -------------------------------------------------------------------------------------- */
+
+/* CS_EBUSY: later. */
+static enum cs_err ask(struct places *places, struct place *place)
+{
+    enum cs_err err = store_submit_listen(places->options.store, &place->address, (uint64_t)(uintptr_t)place,
+                                          places->options.done, places->options.context);
+    if (err == CS_OK) {
+        place->state = PLACE_ASKED;
+    }
+    return err;
+}
+
+/* False: later. A store that closes forgets its listeners by itself. */
+static bool say_leave(struct places *places, const struct place *place)
+{
+    enum cs_err err = store_submit_unlisten(places->options.store, &place->address);
+    return err != CS_EBUSY && err != CS_EFULL;
+}
+
+/* Has the store forget a place that has no owner any more. */
+static void give_up(struct places *places, struct place *place)
+{
+    atomic_fetch_sub_explicit(&places->listening, 1, memory_order_relaxed);
+    place->state = PLACE_LEAVING;
+    if (places->waiting.first == NULL && say_leave(places, place)) {
+        free(place);
+    } else {
+        list_append(&places->waiting, place);
+    }
+}
+
+static void forget_of_owner(struct place *place)
+{
+    struct place **link = &place->owner->first;
+    while (*link != place) {
+        link = &(*link)->next_of_owner;
+    }
+    *link = place->next_of_owner;
+    place->owner->count--;
+}
+
+static void fail(struct places *places, struct place *place, enum cs_err err)
+{
+    struct place_owner *owner = place->owner;
+    forget_of_owner(place);
+    take_away(places, place);
+    free(place);
+    places->options.failed(owner, err);
+}
+
+bool places_are_waiting(const struct places *places)
+{
+    return places->waiting.first != NULL;
+}
+
+void places_retry(struct places *places)
+{
+    for (struct place *place = places->waiting.first; place != NULL; place = places->waiting.first) {
+        if (place->state == PLACE_LEAVING) {
+            if (!say_leave(places, place)) {
+                return;
+            }
+            list_remove(&places->waiting, place);
+            free(place);
+            continue;
+        }
+        enum cs_err err = ask(places, place);
+        if (err == CS_EBUSY) {
+            return;
+        }
+        list_remove(&places->waiting, place);
+        if (err != CS_OK) {
+            fail(places, place, err);
+        }
+    }
+}
+
+void places_take_done(struct places *places, uint64_t handle, enum cs_err err)
+{
+    struct place *place = (struct place *)(uintptr_t)handle;
+    assert(place->state == PLACE_ASKED);
+    if (err == CS_OK) {
+        place->state = PLACE_LISTENING;
+        atomic_fetch_add_explicit(&places->listening, 1, memory_order_relaxed);
+    }
+    if (place->owner == NULL) {
+        list_remove(&places->orphans, place);
+        if (err == CS_OK) {
+            give_up(places, place);
+        } else {
+            free(place);
+        }
+    } else if (err != CS_OK) {
+        fail(places, place, err);
+    }
+}
+
+/* ---- coming and going -------------------------------------------------------------------------------------------- */
+
+bool places_has(const struct place_owner *owner, const struct address *address)
+{
+    for (const struct place *place = owner->first; place != NULL; place = place->next_of_owner) {
+        if (address_equal(&place->address, address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum cs_err places_add(struct places *places, struct place_owner *owner, const struct address *address)
+{
+    if (places_has(owner, address)) {
+        return CS_OK;
+    }
+    struct place *place = cs_alloc(sizeof(*place));
+    place->address = *address;
+    enum cs_err err = places->waiting.first != NULL ? CS_EBUSY : ask(places, place);
+    if (err == CS_EBUSY) {
+        list_append(&places->waiting, place);
+    } else if (err != CS_OK) {
+        free(place);
+        return err;
+    }
+    place->owner = owner;
+    place->next_of_owner = owner->first;
+    owner->first = place;
+    owner->count++;
+    if (places->count == places->bucket_count) {
+        grow(places);
+    }
+    put_here(places, place);
+    places->count++;
+    return CS_OK;
+}
+
+void places_leave(struct places *places, struct place_owner *owner)
+{
+    while (owner->first != NULL) {
+        struct place *place = owner->first;
+        owner->first = place->next_of_owner;
+        take_away(places, place);
+        place->owner = NULL;
+        switch (place->state) {
+        case PLACE_WAITING:
+            list_remove(&places->waiting, place);
+            free(place);
+            break;
+        case PLACE_ASKED:
+            list_append(&places->orphans, place);
+            break;
+        case PLACE_LISTENING:
+            give_up(places, place);
+            break;
+        case PLACE_LEAVING:
+            assert(false);
+        }
+    }
+    owner->count = 0;
+}
+
+void places_tell(struct places *places, const struct address *address,
+                 void (*tell)(struct place_owner *owner, void *context), void *context)
+{
+    for (struct place *place = *bucket_of(places, address); place != NULL; place = place->here_after) {
+        if (address_equal(&place->address, address)) {
+            tell(place->owner, context);
+        }
+    }
+}
+
+int64_t places_listening(const struct places *places)
+{
+    return atomic_load_explicit(&places->listening, memory_order_relaxed);
+}

@@ -1,0 +1,61 @@
+/*
+ * legacy_places: which legacy session listens to which address, here and in the store. A place is one address of one session; each has
+ * exactly one listen in the store, and its unlisten once the session is gone, however full the store's inbox is meanwhile.
+ *
+ * Owned by the push thread, but for places_listening and for the done that the store is given (any thread: it posts). Nothing survives a
+ * crash; the store forgets who listens as well.
+ *
+ *          submitted            done
+ * WAITING ───────────► ASKED ───────► LISTENING        an owner that leaves takes WAITING away at once, and turns LISTENING into
+ *                        └─ failed: the owner is told   LEAVING; for an ASKED place it waits until the store has answered
+ */
+#ifndef COINSLOT_PUSH_LEGACY_PLACES_H
+#define COINSLOT_PUSH_LEGACY_PLACES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/store.h"
+
+struct places;
+struct place;
+
+/* A session's part, inside its state. Zeroed at first. */
+struct place_owner {
+    struct place *first;
+    uint32_t count;
+};
+
+struct places_options {
+    struct store *store;
+    store_listen_done done; /* has to bring handle and err to places_take_done, on the push thread */
+    void *context;          /* of done */
+    /* A listen failed: that place is gone. Not called by places_add itself. */
+    void (*failed)(struct place_owner *owner, enum cs_err err);
+};
+
+struct places *places_open(const struct places_options *options);
+void places_close(struct places *places); /* no owner has a place any more */
+
+/* How many an owner has is its own to bound. A second time for the same address changes nothing. Anything but CS_OK: the store takes no listener now. */
+CS_MUST_CHECK enum cs_err places_add(struct places *places, struct place_owner *owner,
+                                     const struct address *address);
+bool places_has(const struct place_owner *owner, const struct address *address);
+void places_leave(struct places *places, struct place_owner *owner);
+void places_take_done(struct places *places, uint64_t handle, enum cs_err err);
+
+/* Once an owner. `tell` must neither add nor leave. */
+void places_tell(struct places *places, const struct address *address,
+                 void (*tell)(struct place_owner *owner, void *context), void *context);
+
+/* True when something waits for room in the store's inbox. */
+bool places_are_waiting(const struct places *places);
+/* Hands it over, in the order of waiting, until the store refuses. */
+void places_retry(struct places *places);
+
+/* In effect in the store. Any thread. */
+int64_t places_listening(const struct places *places);
+
+#endif
