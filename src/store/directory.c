@@ -18,6 +18,12 @@ static int compare_address(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct address));
 }
 
+static int compare_credential(const void *a, const void *b)
+{
+    return memcmp(((const struct device *)a)->credential, ((const struct device *)b)->credential,
+                  STORE_HASH_SIZE);
+}
+
 static int compare_hash(const void *a, const void *b)
 {
     return memcmp(a, b, STORE_HASH_SIZE);
@@ -45,6 +51,11 @@ void directory_init(struct directory *directory)
     pthread_rwlock_init(&directory->lock, NULL);
 }
 
+static void keep_entry(void *entry)
+{
+    (void)entry; /* another tree owns it */
+}
+
 static void free_address(void *entry)
 {
     free(((struct address_entry *)entry)->subscribers);
@@ -53,6 +64,7 @@ static void free_address(void *entry)
 
 void directory_fini(struct directory *directory)
 {
+    tdestroy(directory->device_by_credential, keep_entry);
     tdestroy(directory->device_by_id, free);
     tdestroy(directory->address_by_bytes, free_address);
     tdestroy(directory->token_by_hash, free);
@@ -63,6 +75,14 @@ void directory_fini(struct directory *directory)
 struct device *directory_find_device(const struct directory *directory, const char *id)
 {
     return find(&directory->device_by_id, id, compare_id);
+}
+
+struct device *directory_find_credential(const struct directory *directory,
+                                         const uint8_t credential[STORE_HASH_SIZE])
+{
+    struct device wanted;
+    memcpy(wanted.credential, credential, STORE_HASH_SIZE);
+    return find(&directory->device_by_credential, &wanted, compare_credential);
 }
 
 struct address_entry *directory_find_address(const struct directory *directory, const struct address *address)
@@ -88,6 +108,11 @@ static void add_device(struct directory *directory, struct device *device)
     }
     directory->devices[slot] = device;
     insert(&directory->device_by_id, device, compare_id);
+    /* Of several with one credential the first is found: one is enough to refuse another. */
+    if (device->state != DEVICE_RETIRED &&
+        tsearch(device, &directory->device_by_credential, compare_credential) == NULL) {
+        log_die(LOG_MODULE, "out of memory in the directory; start again, nothing committed is lost");
+    }
     directory->expiring += device->expire_after_ms > 0;
 }
 
@@ -188,6 +213,9 @@ void directory_retire_device(struct directory *directory, struct device *device)
     struct removal removal = {.device = device};
     pthread_rwlock_wrlock(&directory->lock);
     device->state = DEVICE_RETIRED;
+    if (directory_find_credential(directory, device->credential) == device) {
+        tdelete(device, &directory->device_by_credential, compare_credential);
+    }
     twalk_r(directory->address_by_bytes, remove_from, &removal);
     pthread_rwlock_unlock(&directory->lock);
 }

@@ -73,6 +73,7 @@ struct api_token {
 struct directory {
     pthread_rwlock_t lock;
     void *device_by_id, *address_by_bytes, *token_by_hash; /* tsearch(3) trees */
+    void *device_by_credential;                            /* without the retired ones */
     struct device **devices;                               /* by num; NULL where there is none */
     size_t device_slots;
     size_t expiring; /* devices with a limit */
@@ -84,6 +85,9 @@ void directory_fini(struct directory *directory);
 enum cs_err directory_load(struct directory *directory, sqlite3 *db);
 
 struct device *directory_find_device(const struct directory *directory, const char *id);
+/* One that is not retired. */
+struct device *directory_find_credential(const struct directory *directory,
+                                         const uint8_t credential[STORE_HASH_SIZE]);
 struct address_entry *directory_find_address(const struct directory *directory,
                                              const struct address *address);
 const struct api_token *directory_find_token(const struct directory *directory,

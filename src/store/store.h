@@ -262,7 +262,10 @@ struct store_device {
     struct store_status status;
 };
 
-/* device: name, auth and expire_after_ms are given; the rest is filled in. CS_EINVAL: the name. */
+/*
+ * device: name, auth and expire_after_ms are given; the rest is filled in. CS_EINVAL: the name. CS_EDENIED: another device, not retired, has
+ * this public key.
+ */
 CS_MUST_CHECK enum cs_err store_create_device(struct store *store, struct store_device *device,
                                               const uint8_t credential[STORE_HASH_SIZE]);
 /* Its session ends, what was not sent expires with reason "retired", its subscriptions end. CS_ENOTFOUND. Again: CS_OK. */
@@ -303,8 +306,9 @@ struct store_import {
     uint8_t credential[STORE_HASH_SIZE];
     struct store_subscription *subscriptions; /* address and minimum are given */
     size_t subscription_count;
-    enum cs_err
-        err; /* CS_OK; CS_EINVAL: the name; CS_EBUSY: too many subscriptions; CS_ECONFLICT: an address twice */
+    bool unique; /* refuse it when another device, not retired, has this credential */
+    /* CS_OK; CS_EINVAL: the name; CS_EBUSY: too many subscriptions; CS_ECONFLICT: an address twice; CS_EDENIED: not unique */
+    enum cs_err err;
 };
 #define STORE_IMPORT_MOST 256
 /* All that are sound in one transaction. CS_EFULL, CS_EBUSY, CS_ECLOSED: none was made. */

@@ -248,13 +248,29 @@ static enum cs_err import_one(struct store *store, struct store_import *import, 
     return err != CS_OK || count == 0 ? err : config_write(store, device, NULL, &made->change);
 }
 
+/* Among the devices that are there, and those that come before it in the same import. */
+static bool has_double(const struct store *store, const struct import_command *command, size_t at)
+{
+    const uint8_t *credential = command->imports[at].credential;
+    bool found = directory_find_credential(&store->directory, credential) != NULL;
+    for (size_t i = 0; i < at && !found; i++) {
+        const struct store_import *other = &command->imports[i];
+        found = other->err == CS_OK && memcmp(other->credential, credential, STORE_HASH_SIZE) == 0;
+    }
+    return found;
+}
+
 static enum cs_err import_apply(struct store *store, struct command *base)
 {
     struct import_command *command = (struct import_command *)base;
     enum cs_err err = CS_OK;
     for (size_t i = 0; i < command->count && err == CS_OK; i++) {
-        if (command->imports[i].err == CS_OK) {
-            err = import_one(store, &command->imports[i], &command->made[i]);
+        struct store_import *import = &command->imports[i];
+        if (import->err == CS_OK && import->unique && has_double(store, command, i)) {
+            import->err = CS_EDENIED;
+        }
+        if (import->err == CS_OK) {
+            err = import_one(store, import, &command->made[i]);
         }
     }
     return err;
@@ -326,7 +342,7 @@ enum cs_err store_import_devices(struct store *store, struct store_import *impor
 enum cs_err store_create_device(struct store *store, struct store_device *device,
                                 const uint8_t credential[STORE_HASH_SIZE])
 {
-    struct store_import import = {.device = *device};
+    struct store_import import = {.device = *device, .unique = device->auth == DEVICE_AUTH_KEY};
     memcpy(import.credential, credential, STORE_HASH_SIZE);
     enum cs_err err = store_import_devices(store, &import, 1);
     *device = import.device;
