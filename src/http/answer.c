@@ -62,15 +62,27 @@ void http_answer_empty(struct http_request *request, unsigned status)
     finish(request, status, MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT));
 }
 
-void http_answer_text(struct http_request *request, unsigned status, const char *type, char *text)
+static void set_type(struct MHD_Response *response, const char *type)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
     if (response != NULL) {
         set_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
         set_header(response, "X-Content-Type-Options", "nosniff");
         set_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     }
+}
+
+void http_answer_text(struct http_request *request, unsigned status, const char *type, char *text)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+    set_type(response, type);
+    finish(request, status, response);
+}
+
+void http_answer_file(struct http_request *request, unsigned status, const char *type, int fd, uint64_t size)
+{
+    struct MHD_Response *response = MHD_create_response_from_fd64(size, fd);
+    set_type(response, type);
     finish(request, status, response);
 }
 

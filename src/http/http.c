@@ -239,6 +239,12 @@ void http_add_routes(struct http *http, const struct http_route *routes, size_t 
     router_add(http->router, routes, count, context);
 }
 
+void http_add_upload(struct http *http, const struct http_upload *upload, void *context)
+{
+    assert(http->daemon == NULL && upload->begin != NULL && upload->receive != NULL);
+    router_add_upload(http->router, upload, context);
+}
+
 enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
 {
     int listening;

@@ -28,6 +28,18 @@ struct http_route {
     size_t body_most; /* bytes; more is answered 413 without being kept */
 };
 
+/*
+ * A route whose body is taken as it comes and never kept whole. `begin` is called when the headers are there: it may answer (then the body is
+ * dropped unseen), or http_request_keep what the parts go to. `receive` gets each part; it must not answer. The route's handler is called when
+ * all has come, for libmicrohttpd takes no answer earlier. When the client goes away in between, what was kept is dropped, and that is all.
+ * Only a Content-Length is held against body_most: of a chunked body `receive` may get 8 MiB more before the connection is closed.
+ */
+struct http_upload {
+    struct http_route route;
+    http_handler begin;
+    void (*receive)(void *context, struct http_request *request, const char *data, size_t size);
+};
+
 struct http_options {
     const char *host; /* numeric, or a name that resolves to a local address: "127.0.0.1", "::1", "0.0.0.0" */
     uint16_t port;    /* 0: a free one */
@@ -56,6 +68,7 @@ void http_free_certificate(struct http_certificate *certificate);
 void http_use_certificate(struct http *http, struct http_certificate *certificate);
 
 void http_add_routes(struct http *http, const struct http_route *routes, size_t count, void *context);
+void http_add_upload(struct http *http, const struct http_upload *upload, void *context);
 /* CS_EIO: the address is taken or not ours; `error` says which and what to do. */
 CS_MUST_CHECK enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE]);
 uint16_t http_port(const struct http *http); /* the real one, after http_start */
@@ -78,10 +91,12 @@ const char *http_request_body(const struct http_request *request,
 bool http_request_from_loopback(const struct http_request *request);
 /* "127.0.0.1" or "::1": the peer of the connection, not what a header says. */
 const char *http_request_peer(const struct http_request *request);
-/* A place for what the handlers of one request have to share (who is calling); NULL at first, freed by free(). */
-void **http_request_note(struct http_request *request);
+/* What the handlers of one request share; at most once. `drop` is called with it when the request is gone, answered or not. */
+void http_request_keep(struct http_request *request, void *kept, void (*drop)(void *kept));
+void *http_request_kept(const struct http_request *request); /* NULL: nothing */
 
-/* The Content-Type is application/json, with or without parameters. */
+/* The Content-Type is this one, in any case, with or without parameters. */
+bool http_request_is_type(const struct http_request *request, const char *type);
 bool http_request_is_json(const struct http_request *request);
 
 /*
@@ -99,6 +114,9 @@ void http_request_add_header(struct http_request *request, const char *name, con
 void http_answer_empty(struct http_request *request, unsigned status);
 void http_answer_text(struct http_request *request, unsigned status, const char *type,
                       char *text /* taken, malloc'd */);
+/* The whole of an open file, read while it is sent; the descriptor is closed. */
+void http_answer_file(struct http_request *request, unsigned status, const char *type, int fd /* taken */,
+                      uint64_t size);
 void http_answer_json(struct http_request *request, unsigned status, json_t *value /* taken */);
 /*
  * RFC 9457 problem+json: {"type":"about:blank","title":…,"status":…,"code":…,"detail":…,["field":…,]"hint":…}.

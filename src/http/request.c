@@ -28,10 +28,12 @@ void request_close(struct http_request *request)
     if (request->response != NULL) {
         MHD_destroy_response(request->response);
     }
+    if (request->drop != NULL) {
+        request->drop(request->kept);
+    }
     target_fini(&request->target);
     free(request->raw_target);
     free(request->body);
-    free(request->note);
     free(request);
 }
 
@@ -135,6 +137,9 @@ bool request_begin(struct http_request *request, const char *method)
         return true;
     }
     find_route(request, length);
+    if (request->response == NULL && request->match.upload != NULL) {
+        request->match.upload->begin(request->match.context, request);
+    }
     /*
      * MHD closes the connection after an answer that overtakes the body, and a client that is still sending
      * then loses the answer. So it leaves early only where the client waits for leave to send, or where there
@@ -164,6 +169,11 @@ bool request_receive(struct http_request *request, const char *data, size_t size
     if (before / REQUEST_PROGRESS_BYTES != request->received / REQUEST_PROGRESS_BYTES) {
         struct connection *connection = request_connection(request->connection);
         deadline_set(request->http->deadlines, &connection->deadline, connection->fd);
+    }
+    if (request->response == NULL && request->match.upload != NULL) {
+        request->match.upload->receive(request->match.context, request, data, size);
+        assert(request->response == NULL);
+        return request->received <= request->body_most + REQUEST_DRAIN_MOST;
     }
     if (request->response == NULL && request->received > request->body_most) {
         answer_too_large(request);
@@ -238,18 +248,29 @@ const char *http_request_peer(const struct http_request *request)
     return request->peer;
 }
 
-void **http_request_note(struct http_request *request)
+void http_request_keep(struct http_request *request, void *kept, void (*drop)(void *kept))
 {
-    return &request->note;
+    assert(request->drop == NULL);
+    request->kept = kept;
+    request->drop = drop;
 }
 
-/* In any case, with or without parameters (RFC 9110, section 8.3.1). */
+void *http_request_kept(const struct http_request *request)
+{
+    return request->kept;
+}
+
+/* RFC 9110, section 8.3.1. */
+bool http_request_is_type(const struct http_request *request, const char *type)
+{
+    const char *sent = http_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
+    size_t length = strlen(type);
+    return sent != NULL && strncasecmp(sent, type, length) == 0 && strchr("; \t", sent[length]) != NULL;
+}
+
 bool http_request_is_json(const struct http_request *request)
 {
-    static const char json[] = "application/json";
-    const char *type = http_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE);
-    return type != NULL && strncasecmp(type, json, sizeof(json) - 1) == 0 &&
-           strchr("; \t", type[sizeof(json) - 1]) != NULL;
+    return http_request_is_type(request, "application/json");
 }
 
 json_t *http_request_json(struct http_request *request, int most_depth)

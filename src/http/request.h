@@ -71,7 +71,8 @@ struct http_request {
     char *body;
     size_t body_size, body_room, body_most;
     size_t received; /* of the body, the dropped part too */
-    void *note;
+    void *kept;
+    void (*drop)(void *kept);
     size_t header_count;
     struct request_header headers[REQUEST_HEADERS_MOST];
     unsigned status;

@@ -10,6 +10,7 @@
 
 struct pattern {
     const struct http_route *route;
+    const struct http_upload *upload; /* NULL: it is none */
     void *context;
     char *text; /* what the segments point into */
     size_t segment_count;
@@ -66,6 +67,12 @@ void router_add(struct router *router, const struct http_route *routes, size_t c
     }
 }
 
+void router_add_upload(struct router *router, const struct http_upload *upload, void *context)
+{
+    router_add(router, &upload->route, 1, context);
+    router->patterns[router->count - 1].upload = upload;
+}
+
 static bool fits(const struct pattern *pattern, const struct target *target)
 {
     if (pattern->segment_count != target->segment_count) {
@@ -91,6 +98,7 @@ static void allow(struct router_match *match, const char *method)
 static void take(const struct pattern *pattern, const struct target *target, struct router_match *match)
 {
     match->route = pattern->route;
+    match->upload = pattern->upload;
     match->context = pattern->context;
     for (size_t i = 0; i < pattern->segment_count; i++) {
         if (pattern->is_param[i]) {

@@ -18,6 +18,7 @@ enum router_outcome {
 
 struct router_match {
     const struct http_route *route;
+    const struct http_upload *upload; /* NULL: it is none */
     void *context;
     size_t param_count;
     struct target_pair
@@ -32,6 +33,8 @@ void router_close(struct router *router);
 
 /* The routes are borrowed for good. A pattern that makes no sense is our mistake: assert. */
 void router_add(struct router *router, const struct http_route *routes, size_t count, void *context);
+
+void router_add_upload(struct router *router, const struct http_upload *upload, void *context);
 
 /*
  * Of the patterns that fit the path the one with the most literal characters counts, whatever its methods; a

@@ -126,7 +126,8 @@ static void handle_json(void *context, struct http_request *request)
 static void handle_text(void *context, struct http_request *request)
 {
     (void)context;
-    *http_request_note(request) = cs_strdup("freed with the request");
+    http_request_keep(request, cs_strdup("freed with the request"), free);
+    assert_string_equal(http_request_kept(request), "freed with the request");
     http_answer_text(request, 200, "text/plain; charset=utf-8", cs_strdup("hello\n"));
 }
 
@@ -169,6 +170,62 @@ static void handle_defer_and_answer(void *context, struct http_request *request)
     http_answer_problem(request, 503, "busy", NULL, NULL, "no room");
 }
 
+/* What an upload keeps: how much of it has come. It lives until the request is gone. */
+struct upload {
+    size_t size, parts, sum;
+};
+static atomic_int uploads;
+
+static void drop_upload(void *kept)
+{
+    free(kept);
+    atomic_fetch_sub(&uploads, 1);
+}
+
+static void begin_upload(void *context, struct http_request *request)
+{
+    (void)context;
+    if (http_request_query(request, "no") != NULL) {
+        http_answer_problem(request, 403, "not_you", NULL, NULL, "not you");
+        return;
+    }
+    atomic_fetch_add(&uploads, 1);
+    http_request_keep(request, cs_alloc(sizeof(struct upload)), drop_upload);
+}
+
+static void receive_upload(void *context, struct http_request *request, const char *data, size_t size)
+{
+    assert_string_equal(context, "the context");
+    struct upload *upload = http_request_kept(request);
+    upload->parts++;
+    upload->size += size;
+    for (size_t i = 0; i < size; i++) {
+        upload->sum += (uint8_t)data[i];
+    }
+}
+
+/* Answers with a file: as many lines as there were parts, and one with the sum. */
+static void end_upload(void *context, struct http_request *request)
+{
+    (void)context;
+    const struct upload *upload = http_request_kept(request);
+    FILE *file = tmpfile();
+    for (size_t i = 0; i < upload->parts; i++) {
+        fprintf(file, "part\n");
+    }
+    fprintf(file, "%zu bytes %zu\n", upload->size, upload->sum);
+    fflush(file);
+    long size = ftell(file);
+    int fd = dup(fileno(file));
+    fclose(file);
+    http_answer_file(request, 200, "text/plain", fd, (uint64_t)size);
+}
+
+#define UPLOAD_MOST 1000000
+
+static const struct http_upload UPLOAD = {
+    {"POST", "/upload", end_upload, UPLOAD_MOST}, begin_upload, receive_upload};
+
 static const struct http_route ROUTES[] = {
     {"GET", "/empty", handle_empty, 0},
     {"POST", "/empty", handle_empty, BODY_MOST},
@@ -202,6 +259,7 @@ static void start_server_with(const char *host, uint32_t connections_most, uint3
     };
     server = http_open(&options);
     http_add_routes(server, ROUTES, sizeof(ROUTES) / sizeof(ROUTES[0]), context);
+    http_add_upload(server, &UPLOAD, context);
     char error[HTTP_ERROR_SIZE];
     assert_int_equal(http_start(server, error), CS_OK);
     assert_int_not_equal(http_port(server), 0);
@@ -939,6 +997,87 @@ static void one_thread_is_enough(void **state)
     stop_server();
 }
 
+/* ---- uploads ------------------------------------------------------------------------------------------- */
+
+static void put_many(int fd, size_t size, int byte)
+{
+    char block[10000];
+    memset(block, byte, sizeof(block));
+    for (size_t sent = 0; sent < size;) {
+        size_t more = size - sent < sizeof(block) ? size - sent : sizeof(block);
+        ssize_t put = send(fd, block, more, MSG_NOSIGNAL);
+        if (put <= 0) {
+            return; /* the server has closed it: what the test is about */
+        }
+        sent += (size_t)put;
+    }
+}
+
+static void wait_until_dropped(void)
+{
+    for (int waited = 0; waited < WIRE_WAIT_MS && atomic_load(&uploads) != 0; waited += 5) {
+        wire_pause_ms(5);
+    }
+    assert_int_equal(atomic_load(&uploads), 0);
+}
+
+static void an_upload_comes_in_parts_and_is_answered_from_a_file(void **state)
+{
+    (void)state;
+    int fd = ask("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n");
+    put_many(fd, 900000, 'a');
+    struct wire_answer answer = wire_read(fd, false);
+    assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.head, "Content-Type: text/plain\r\n"));
+    assert_non_null(strstr(answer.head, "Cache-Control: no-store\r\n"));
+    assert_non_null(strstr(answer.body, "900000 bytes 87300000\n"));
+    assert_true(answer.size > 10 * strlen("part\n")); /* never whole in memory */
+    free(answer.body);
+    /* The connection goes on, with an upload of nothing. */
+    wire_put(fd, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    wire_expect(fd, 200, NULL, "0 bytes 0\n");
+    wire_put(
+        fd,
+        "POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n");
+    wire_expect(fd, 200, NULL, "4 bytes 394\n");
+    close(fd);
+    wait_until_dropped();
+}
+
+static void an_upload_may_be_refused_before_its_body(void **state)
+{
+    (void)state;
+    int fd = ask(
+        "POST /upload?no=1 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 900000\r\n\r\n");
+    wire_expect(fd, 403, NULL, "not_you");
+    wire_expect_end(fd);
+    fd = ask("POST /upload?no=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n");
+    put_many(fd, 900000, 'a');
+    wire_expect(fd, 403, NULL, "not_you");
+    close(fd);
+    ask_once("POST /upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000001\r\n\r\n",
+             413, NULL, "body_too_large");
+    assert_int_equal(atomic_load(&uploads), 0);
+}
+
+static void an_upload_that_breaks_off_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    int fd = ask("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n");
+    put_many(fd, 300000, 'a');
+    for (int waited = 0; waited < WIRE_WAIT_MS && atomic_load(&uploads) == 0; waited += 5) {
+        wire_pause_ms(5);
+    }
+    assert_int_equal(atomic_load(&uploads), 1);
+    close(fd);
+    wait_until_dropped();
+    /* Nor does one that the server cuts off, for it has no end. */
+    fd = ask("POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1000000\r\n");
+    put_many(fd, 16 << 20, 'a');
+    wait_until_dropped();
+    close(fd);
+}
+
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -968,6 +1107,9 @@ int main(void)
         WITH_SERVER(an_answer_may_come_before_the_handler_returns),
         WITH_SERVER(many_clients_are_answered_from_another_thread),
         WITH_SERVER(a_client_that_hangs_up_costs_nothing),
+        WITH_SERVER(an_upload_comes_in_parts_and_is_answered_from_a_file),
+        WITH_SERVER(an_upload_may_be_refused_before_its_body),
+        WITH_SERVER(an_upload_that_breaks_off_leaves_nothing_behind),
         WITH_SERVER(an_address_that_cannot_be_had_is_named),
         cmocka_unit_test(connections_beyond_the_limit_are_closed),
         cmocka_unit_test(addresses_are_limited_each_but_loopback_is_not),
