@@ -258,6 +258,9 @@ static void open_routes(struct app *app)
         .warnings = app->warnings,
         .warning_count = 1,
         .metrics = app->metrics,
+        .spool_dir = app->config.store_data,
+        .import_bytes_most = (size_t)app->config.limit_import_mb << 20,
+        .import_lines_most = (uint32_t)app->config.limit_import_lines,
     };
     app->callback = callback_open(&callback, app->store, app->http);
     app->admin = admin_open(&admin, app->store, app->http);

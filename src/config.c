@@ -100,6 +100,10 @@ const struct conf_key CONFIG_KEYS[] = {
     NUMBER(
         "limits", "legacy_silence_s", limit_legacy_silence_s, 1, 86400, "3900",
         "a connection to /call may leave pings unanswered for so long: the old sketch is deaf while it counts down"),
+    NUMBER("limits", "import_mb", limit_import_mb, 1, 4096, "64",
+           "megabytes in one POST /api/v1/devices/import"),
+    NUMBER("limits", "import_lines", limit_import_lines, 1, 10000000, "100000",
+           "lines in one, blank ones too; their results wait on the disk, some 130 bytes each"),
     CHOICE("log", "level", log_level, LEVELS, "info", "the least that is logged"),
     CHOICE("log", "format", log_format, FORMATS, "text",
            "text, or json: an object a line; --log-format overrides it"),

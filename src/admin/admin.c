@@ -8,6 +8,7 @@
 
 #include "admin/internal.h"
 #include "admin/problem.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define BODY_MOST_BYTES 16384
@@ -20,10 +21,18 @@ struct admin_route {
     admin_handler *handle;
 };
 
+/* A route that takes its body part by part: the role is looked at before the first one. */
+struct admin_upload {
+    struct admin_route route;
+    admin_handler *begin;
+    void (*receive)(struct admin *admin, struct http_request *request, const char *data, size_t size);
+};
+
 struct admin_entry {
     struct admin *admin;
     const struct admin_route *route;
-    struct http_route face;
+    const struct admin_upload *upload; /* NULL: it is none */
+    struct http_upload face;           /* of a plain route its `route` alone */
 };
 
 #define QUERY(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -38,7 +47,10 @@ static const struct admin_route ROUTES[] = {
     {"GET", "/api/v1/devices", ROLE_VIEWER, false, QUERY("state", "limit", "cursor"), devices_list},
     {"POST", "/api/v1/devices", ROLE_OPERATOR, false, NO_QUERY, devices_create},
     {"GET", "/api/v1/devices/{id}", ROLE_VIEWER, false, NO_QUERY, devices_show},
+    {"PATCH", "/api/v1/devices/{id}", ROLE_OPERATOR, false, NO_QUERY, devices_change},
     {"DELETE", "/api/v1/devices/{id}", ROLE_OPERATOR, false, NO_QUERY, devices_retire},
+    {"GET", "/api/v1/devices/{id}/config", ROLE_VIEWER, false, QUERY("version"), configs_show},
+    {"PUT", "/api/v1/devices/{id}/config", ROLE_OPERATOR, false, NO_QUERY, configs_set},
     {"GET", "/api/v1/devices/{id}/subscriptions", ROLE_VIEWER, false, NO_QUERY, subscriptions_list},
     {"POST", "/api/v1/devices/{id}/subscriptions", ROLE_OPERATOR, false, NO_QUERY, subscriptions_create},
     {"DELETE", "/api/v1/devices/{id}/subscriptions/{sub}", ROLE_OPERATOR, false, NO_QUERY,
@@ -50,8 +62,16 @@ static const struct admin_route ROUTES[] = {
     {"GET", "/api/v1/tokens", ROLE_ADMIN, false, NO_QUERY, tokens_list},
     {"POST", "/api/v1/tokens", ROLE_ADMIN, false, NO_QUERY, tokens_create},
     {"DELETE", "/api/v1/tokens/{id}", ROLE_ADMIN, false, NO_QUERY, tokens_revoke},
+    {"GET", "/api/v1/relay", ROLE_VIEWER, false, NO_QUERY, relay_show},
+    {"POST", "/api/v1/relay/roll-key", ROLE_ADMIN, false, NO_QUERY, relay_roll_key},
 };
-#define ROUTE_COUNT (sizeof ROUTES / sizeof ROUTES[0])
+static const struct admin_upload UPLOADS[] = {
+    {{"POST", "/api/v1/devices/import", ROLE_OPERATOR, false, NO_QUERY, devices_import},
+     devices_import_begin,
+     devices_import_receive},
+};
+#define ROUTE_COUNT  (sizeof ROUTES / sizeof ROUTES[0])
+#define UPLOAD_COUNT (sizeof UPLOADS / sizeof UPLOADS[0])
 
 const char *admin_query(const struct http_request *request, const char *name)
 {
@@ -140,33 +160,77 @@ static bool only_known_query(const struct admin_route *route, struct http_reques
     return false;
 }
 
+static bool may_go_on(const struct admin_entry *entry, struct http_request *request)
+{
+    return authorize(entry->admin, entry->route, request) && only_known_query(entry->route, request);
+}
+
 static void dispatch(void *context, struct http_request *request)
 {
     const struct admin_entry *entry = context;
-    if (authorize(entry->admin, entry->route, request) && only_known_query(entry->route, request)) {
+    if (may_go_on(entry, request)) {
         entry->route->handle(entry->admin, request);
+    }
+}
+
+static void dispatch_begin(void *context, struct http_request *request)
+{
+    const struct admin_entry *entry = context;
+    if (may_go_on(entry, request)) {
+        entry->upload->begin(entry->admin, request);
+    }
+}
+
+static void dispatch_part(void *context, struct http_request *request, const char *data, size_t size)
+{
+    const struct admin_entry *entry = context;
+    entry->upload->receive(entry->admin, request, data, size);
+}
+
+/* Nobody gets here whose parts were not let in. */
+static void dispatch_end(void *context, struct http_request *request)
+{
+    const struct admin_entry *entry = context;
+    entry->route->handle(entry->admin, request);
+}
+
+static void add_routes(struct admin *admin, struct http *http)
+{
+    admin->entries = cs_alloc((ROUTE_COUNT + UPLOAD_COUNT) * sizeof *admin->entries);
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        struct admin_entry *entry = &admin->entries[i];
+        entry->admin = admin;
+        entry->route = &ROUTES[i];
+        entry->face.route =
+            (struct http_route){entry->route->method, entry->route->path, dispatch, BODY_MOST_BYTES};
+        http_add_routes(http, &entry->face.route, 1, entry);
+    }
+    for (size_t i = 0; i < UPLOAD_COUNT; i++) {
+        struct admin_entry *entry = &admin->entries[ROUTE_COUNT + i];
+        entry->admin = admin;
+        entry->route = &UPLOADS[i].route;
+        entry->upload = &UPLOADS[i];
+        entry->face = (struct http_upload){
+            {entry->route->method, entry->route->path, dispatch_end, admin->options.import_bytes_most},
+            dispatch_begin,
+            dispatch_part};
+        http_add_upload(http, &entry->face, entry);
     }
 }
 
 struct admin *admin_open(const struct admin_options *options, struct store *store, struct http *http)
 {
-    assert(options->metrics != NULL);
+    assert(options->metrics != NULL && options->spool_dir != NULL);
     struct admin *admin = cs_alloc(sizeof *admin);
     admin->options = *options;
     admin->store = store;
+    admin->opened_ns = clock_monotonic_ns();
     admin->unauthorized =
         metrics_add_counter(options->metrics, "coinslot_admin_refused_total", "status=\"401\"",
                             "Requests to the admin API refused for their token or role");
     admin->forbidden = metrics_add_counter(options->metrics, "coinslot_admin_refused_total", "status=\"403\"",
                                            "Requests to the admin API refused for their token or role");
-    admin->entries = cs_alloc(ROUTE_COUNT * sizeof *admin->entries);
-    for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        struct admin_entry *entry = &admin->entries[i];
-        entry->admin = admin;
-        entry->route = &ROUTES[i];
-        entry->face = (struct http_route){ROUTES[i].method, ROUTES[i].path, dispatch, BODY_MOST_BYTES};
-        http_add_routes(http, &entry->face, 1, entry);
-    }
+    add_routes(admin, http);
     return admin;
 }
 

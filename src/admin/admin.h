@@ -26,6 +26,9 @@ struct admin_options {
     const char *const *warnings; /* said by /readyz without turning it red: "confirm = source trusts …" */
     size_t warning_count;
     struct metrics *metrics;
+    const char *spool_dir; /* borrowed; a folder for files that have no name while they are there */
+    size_t import_bytes_most;
+    uint32_t import_lines_most;
 };
 
 /* Adds its routes to `http`; lives until after http_close. */

@@ -1,33 +1,99 @@
 #include "admin/change.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "admin/credential.h"
 #include "admin/input.h"
 #include "admin/shape.h"
 #include "base/token.h"
 
+static void problem_retired(struct problem *problem)
+{
+    problem_set(problem, 409, "device_retired", "device", "register a new device: a retired one stays so",
+                "the device is retired");
+}
+
 bool change_create_device(struct store *store, json_t *body, json_t **result, struct problem *problem)
 {
-    struct store_device device;
-    if (!input_device(body, &device, problem)) {
+    struct input_device input;
+    if (!input_device(body, &input, problem)) {
         return false;
     }
-    char token[TOKEN_TEXT_SIZE];
-    uint8_t credential[STORE_HASH_SIZE];
-    token_make(token);
-    store_hash_token(store, token, credential);
-    enum cs_err err = store_create_device(store, &device, credential);
-    if (err == CS_EINVAL) {
+    struct credential credential;
+    credential_make(store, &input, &credential);
+    enum cs_err err = store_create_device(store, &input.device, credential.stored);
+    if (err == CS_OK) {
+        *result = shape_device(&input.device);
+        credential_show(&credential, *result);
+        shape_put(*result, "relay_keys", shape_relay_keys(store));
+        shape_put(*result, "epoch", json_string(store_epoch(store)));
+    } else if (err == CS_EDENIED) {
+        credential_problem_double(problem, input.device.auth);
+    } else if (err == CS_EINVAL) {
         problem_set(problem, 422, "invalid_field", "name", "send 1 to 128 bytes of text",
                     "the name cannot be stored");
+    } else {
+        problem_from_store(problem, err);
+    }
+    credential_wipe(&credential);
+    return err == CS_OK;
+}
+
+bool change_device(struct store *store, const char *id, json_t *body, json_t **result,
+                   struct problem *problem)
+{
+    enum device_state state;
+    if (!input_device_change(body, &state, problem)) {
         return false;
     }
+    enum cs_err err = store_set_device_state(store, id, state);
+    if (err == CS_EDENIED) {
+        problem_retired(problem);
+        return false;
+    }
+    struct store_device device;
+    err = err != CS_OK ? err : reader_device(store, id, &device);
+    if (err != CS_OK) {
+        problem_from_page(problem, err);
+        return false;
+    }
+    *result = shape_device(&device);
+    return true;
+}
+
+bool change_set_config(struct store *store, const char *id, json_t *body, json_t **result,
+                       struct problem *problem)
+{
+    char settings[STORE_SETTINGS_MOST + 1];
+    uint64_t version;
+    if (!input_config(body, settings, problem)) {
+        return false;
+    }
+    enum cs_err err = store_set_config(store, id, settings, &version);
+    if (err == CS_EDENIED) {
+        problem_retired(problem);
+        return false;
+    }
+    struct reader_config config;
+    err = err != CS_OK ? err : reader_config(store, id, version, &config);
+    if (err != CS_OK) {
+        problem_from_page(problem, err);
+        return false;
+    }
+    *result = shape_config(&config);
+    free(config.body);
+    return true;
+}
+
+bool change_roll_relay_key(struct store *store, json_t **result, struct problem *problem)
+{
+    enum cs_err err = store_roll_relay_key(store);
     if (err != CS_OK) {
         problem_from_store(problem, err);
         return false;
     }
-    *result = shape_device(&device);
-    shape_put(*result, "token", json_string(token));
+    *result = shape_relay(store);
     return true;
 }
 
@@ -58,8 +124,7 @@ bool change_create_subscription(struct store *store, const char *device_id, json
                     "the device is subscribed to this address already");
         return false;
     case CS_EDENIED:
-        problem_set(problem, 409, "device_retired", "device", "register a new device: a retired one stays so",
-                    "the device is retired");
+        problem_retired(problem);
         return false;
     case CS_EINVAL:
         problem_set(problem, 409, "too_many_subscriptions", NULL,

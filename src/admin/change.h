@@ -11,13 +11,18 @@
 #include "admin/problem.h"
 #include "store/store.h"
 
-/* The results are owned by the caller. A device's and an API token's contain `token`: it is shown this once.
+/* The results are owned by the caller. A new device's and an API token's contain the secret that was made for it: it is shown this once.
  */
 bool change_create_device(struct store *store, json_t *body, json_t **result, struct problem *problem);
 bool change_create_subscription(struct store *store, const char *device_id, json_t *body, json_t **result,
                                 struct problem *problem);
 bool change_create_api_token(struct store *store, json_t *body, json_t **result, struct problem *problem);
 
+bool change_device(struct store *store, const char *id, json_t *body, json_t **result,
+                   struct problem *problem);
+bool change_set_config(struct store *store, const char *id, json_t *body, json_t **result,
+                       struct problem *problem);
+bool change_roll_relay_key(struct store *store, json_t **result, struct problem *problem);
 bool change_retire_device(struct store *store, const char *id, struct problem *problem);
 bool change_remove_subscription(struct store *store, const char *device_id, const char *id,
                                 struct problem *problem);

@@ -67,6 +67,22 @@ void devices_show(struct admin *admin, struct http_request *request)
     problem_answer(request, &problem);
 }
 
+void devices_change(struct admin *admin, struct http_request *request)
+{
+    json_t *body = http_request_json(request, ADMIN_JSON_DEPTH);
+    if (body == NULL) {
+        return;
+    }
+    json_t *result;
+    struct problem problem;
+    if (change_device(admin->store, http_request_param(request, "id"), body, &result, &problem)) {
+        http_answer_json(request, 200, result);
+    } else {
+        problem_answer(request, &problem);
+    }
+    json_decref(body);
+}
+
 void devices_retire(struct admin *admin, struct http_request *request)
 {
     struct problem problem;

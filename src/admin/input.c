@@ -1,146 +1,140 @@
 #include "admin/input.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/fields.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/json.h"
+#include "base/log.h"
 
 /* ---- bodies
  * ---------------------------------------------------------------------------------------------------- */
 
-static bool only_fields(json_t *body, const char *const *names, struct problem *problem)
+static bool take_public_key(const json_t *body, struct input_device *input, struct problem *problem)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach(body, key, value)
-    {
-        const char *const *name = names;
-        while (*name != NULL && strcmp(*name, key) != 0) {
-            name++;
-        }
-        if (*name == NULL) {
-            problem_set(problem, 422, "unknown_field", key,
-                        "take it out, or look up its spelling in schema/openapi.yaml",
-                        "there is no such field here");
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A text that must be there, or may be missing (then *text is NULL). */
-static bool take_text(const json_t *body, const char *name, bool needed, const char *hint, const char **text,
-                      struct problem *problem)
-{
-    const json_t *value = json_object_get(body, name);
-    *text = json_string_value(value);
-    if (value == NULL && needed) {
-        problem_set(problem, 422, "missing_field", name, hint, "%s is missing", name);
-        return false;
-    }
-    if (value != NULL && *text == NULL) {
-        problem_set(problem, 422, "invalid_field", name, hint, "%s is no string", name);
-        return false;
-    }
-    return true;
-}
-
-/* Well-formed UTF-8 is the JSON reader's care; control characters (C0, DEL, C1) are ours. */
-static bool has_control_character(const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool take_name(const json_t *body, char name[STORE_NAME_SIZE], struct problem *problem)
-{
-    static const char HINT[] = "send 1 to 128 bytes of text without control characters";
+    static const char HINT[] =
+        "send the 64 hexadecimal digits of the device's Ed25519 public key, or leave it out: the relay then makes a pair";
     const char *text;
-    if (!take_text(body, "name", true, HINT, &text, problem)) {
+    if (!fields_take_text(body, "public_key", false, HINT, &text, problem)) {
         return false;
     }
-    size_t length = strlen(text);
-    if (length == 0 || length >= STORE_NAME_SIZE) {
-        problem_set(problem, 422, "invalid_field", "name", HINT, "the name has %zu bytes", length);
-        return false;
-    }
-    if (has_control_character(text)) {
-        problem_set(problem, 422, "invalid_field", "name", HINT, "there is a control character in the name");
-        return false;
-    }
-    memcpy(name, text, length + 1);
-    return true;
-}
-
-static bool take_device_auth(const json_t *body, struct store_device *device, struct problem *problem)
-{
-    static const char HINT[] = "send \"auth\":\"token\"";
-    const char *auth;
-    if (!take_text(body, "auth", false, HINT, &auth, problem)) {
-        return false;
-    }
-    if (auth != NULL && strcmp(auth, "key") == 0) {
-        problem_set(problem, 422, "not_supported_yet", "auth", HINT,
-                    "devices with a key are not supported by this version: it offers tokens");
-        return false;
-    }
-    if (auth != NULL && strcmp(auth, "token") != 0) {
-        problem_set(problem, 422, "invalid_field", "auth", HINT, "there is no such way to prove who one is");
-        return false;
-    }
-    device->auth = DEVICE_AUTH_TOKEN;
-    return true;
-}
-
-bool input_device(json_t *body, struct store_device *device, struct problem *problem)
-{
-    static const char *const FIELDS[] = {"name", "auth", "expire_after_s", NULL};
-    const json_int_t most_s = INT64_MAX / 1000;
-    memset(device, 0, sizeof *device);
-    if (!only_fields(body, FIELDS, problem) || !take_name(body, device->name, problem) ||
-        !take_device_auth(body, device, problem)) {
-        return false;
-    }
-    const json_t *expire = json_object_get(body, "expire_after_s");
-    if (expire != NULL && !json_is_null(expire)) {
-        json_int_t seconds = json_integer_value(expire);
-        if (!json_is_integer(expire) || seconds < 1 || seconds > most_s) {
-            problem_set(
-                problem, 422, "invalid_field", "expire_after_s",
-                "send a whole number of seconds, 1 or more, or leave it out: then nothing ever expires",
-                "this is no time after which a payment could expire");
-            return false;
-        }
-        device->expire_after_ms = seconds * 1000;
-    }
-    return true;
-}
-
-static bool take_minimum(const json_t *body, struct amount *minimum, struct problem *problem)
-{
-    static const char HINT[] = "send raw as a decimal string, like \"minimum\":\"1000000\"";
-    const json_t *value = json_object_get(body, "minimum");
-    if (value == NULL) {
-        *minimum = (struct amount){0, 0};
+    input->has_public_key = text != NULL;
+    if (text == NULL) {
         return true;
     }
-    if (json_is_number(value)) {
-        /* A JSON number has passed through somebody's double: raw does not fit there. */
-        problem_set(problem, 422, "invalid_field", "minimum", HINT, "an amount is never a JSON number");
+    if (input->device.auth != DEVICE_AUTH_KEY) {
+        return fields_refuse(problem, "public_key", "send \"auth\":\"key\" with it",
+                             "a device with a token has no public key");
+    }
+    if (!hex_decode(text, input->public_key, sizeof input->public_key)) {
+        return fields_refuse(problem, "public_key", HINT, "these are not 64 hexadecimal digits");
+    }
+    /* Under a key of small order everybody can sign. */
+    return crypto_core_ed25519_is_valid_point(input->public_key) != 0 ||
+           fields_refuse(problem, "public_key", HINT, "this is no public key of Ed25519");
+}
+
+static bool take_token(const json_t *body, struct input_device *input, struct problem *problem)
+{
+    static const char HINT[] =
+        "send 32 to 128 characters of printable ASCII without blanks, or leave it out: the relay then makes one";
+    const char *text;
+    if (!fields_take_text(body, "token", false, HINT, &text, problem)) {
         return false;
     }
-    const char *text = json_string_value(value);
-    if (text == NULL || !amount_parse_raw(text, minimum)) {
-        problem_set(problem, 422, "invalid_field", "minimum", HINT, "this is no amount of raw below 2^128");
-        return false;
+    if (text == NULL) {
+        return true;
     }
+    if (input->device.auth != DEVICE_AUTH_TOKEN) {
+        return fields_refuse(problem, "token", "send \"auth\":\"token\" with it",
+                             "a device with a key has no token");
+    }
+    size_t length = strlen(text);
+    if (length < INPUT_TOKEN_LEAST || length > INPUT_TOKEN_MOST) {
+        return fields_refuse(problem, "token", HINT, "the token has %zu bytes", length);
+    }
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c <= 0x20 || *c >= 0x7f) {
+            return fields_refuse(problem, "token", HINT, "there is a blank, or no ASCII, in the token");
+        }
+    }
+    memcpy(input->token, text, length + 1);
     return true;
+}
+
+static bool take_auth(const json_t *body, struct store_device *device, struct problem *problem)
+{
+    static const char HINT[] = "send \"auth\":\"token\" or \"auth\":\"key\"";
+    const char *auth;
+    if (!fields_take_text(body, "auth", false, HINT, &auth, problem)) {
+        return false;
+    }
+    bool key = auth != NULL && strcmp(auth, "key") == 0;
+    device->auth = key ? DEVICE_AUTH_KEY : DEVICE_AUTH_TOKEN;
+    return key || auth == NULL || strcmp(auth, "token") == 0 ||
+           fields_refuse(problem, "auth", HINT, "there is no such way to prove who one is");
+}
+
+/* All but the token and the subscriptions, which only an import has. */
+static bool take_device(const json_t *body, struct input_device *input, struct problem *problem)
+{
+    json_int_t expire_after_s;
+    if (!fields_take_name(body, input->device.name, problem) || !take_auth(body, &input->device, problem) ||
+        !take_public_key(body, input, problem) ||
+        !fields_take_count(
+            body, "expire_after_s", false, INT64_MAX / 1000,
+            "send a whole number of seconds, 1 or more, or leave it out: then nothing ever expires",
+            &expire_after_s, problem)) {
+        return false;
+    }
+    input->device.expire_after_ms = expire_after_s * 1000;
+    return true;
+}
+
+bool input_device(json_t *body, struct input_device *input, struct problem *problem)
+{
+    static const char *const FIELDS[] = {"name", "auth", "public_key", "expire_after_s", NULL};
+    memset(input, 0, sizeof *input);
+    return fields_only(body, FIELDS, problem) && take_device(body, input, problem);
+}
+
+static bool take_subscriptions(const json_t *body, struct input_import *import, struct problem *problem)
+{
+    json_t *list = json_object_get(body, "subscriptions");
+    if (list != NULL && !json_is_array(list)) {
+        return fields_refuse(problem, "subscriptions",
+                             "send [{\"chain\":\"nano\",\"address\":\"nano_3…\"}, …]",
+                             "subscriptions is no array");
+    }
+    size_t count = json_array_size(list);
+    import->subscriptions = count == 0 ? NULL : cs_alloc(count * sizeof *import->subscriptions);
+    for (size_t i = 0; i < count; i++) {
+        json_t *one = json_array_get(list, i);
+        if (!json_is_object(one)) {
+            fields_refuse(problem, NULL, "send {\"chain\":\"nano\",\"address\":\"nano_3…\"}",
+                          "this is no object");
+        } else if (input_subscription(one, &import->subscriptions[i], problem)) {
+            continue;
+        }
+        fields_inside(problem, "subscriptions[%zu]", i);
+        free(import->subscriptions);
+        import->subscriptions = NULL;
+        return false;
+    }
+    import->subscription_count = count;
+    return true;
+}
+
+bool input_import(json_t *body, struct input_import *import, struct problem *problem)
+{
+    static const char *const FIELDS[] = {"name",  "auth",          "public_key", "expire_after_s",
+                                         "token", "subscriptions", NULL};
+    memset(import, 0, sizeof *import);
+    return fields_only(body, FIELDS, problem) && take_device(body, &import->input, problem) &&
+           take_token(body, &import->input, problem) && take_subscriptions(body, import, problem);
 }
 
 bool input_subscription(json_t *body, struct store_subscription *subscription, struct problem *problem)
@@ -149,25 +143,24 @@ bool input_subscription(json_t *body, struct store_subscription *subscription, s
     memset(subscription, 0, sizeof *subscription);
     const char *chain_name, *address;
     enum chain chain;
-    if (!only_fields(body, FIELDS, problem) ||
-        !take_text(body, "chain", true, "send \"chain\":\"nano\"", &chain_name, problem) ||
-        !take_text(body, "address", true, "send the address to be paid to, like nano_3…", &address,
-                   problem)) {
+    if (!fields_only(body, FIELDS, problem) ||
+        !fields_take_text(body, "chain", true, "send \"chain\":\"nano\"", &chain_name, problem) ||
+        !fields_take_text(body, "address", true, "send the address to be paid to, like nano_3…", &address,
+                          problem)) {
         return false;
     }
     if (!chain_parse(chain_name, &chain)) {
-        problem_set(problem, 422, "invalid_field", "chain", "send \"chain\":\"nano\"",
-                    "this relay does not know such a chain");
-        return false;
+        return fields_refuse(problem, "chain", "send \"chain\":\"nano\"",
+                             "this relay does not know such a chain");
     }
     if (!address_parse(chain, address, &subscription->address)) {
-        problem_set(problem, 422, "invalid_field", "address",
-                    "send nano_ and 60 characters, and compare with where it was copied from: its last 8 are "
-                    "a checksum",
-                    "this is no valid address of the chain %s", chain_text(chain));
-        return false;
+        return fields_refuse(
+            problem, "address",
+            "send nano_ and 60 characters, and compare with where it was copied from: its last 8 are "
+            "a checksum",
+            "this is no valid address of the chain %s", chain_text(chain));
     }
-    return take_minimum(body, &subscription->minimum, problem);
+    return fields_take_amount(body, "minimum", false, &subscription->minimum, problem);
 }
 
 bool input_api_token(json_t *body, struct store_api_token *token, struct problem *problem)
@@ -176,15 +169,29 @@ bool input_api_token(json_t *body, struct store_api_token *token, struct problem
     static const char HINT[] = "send viewer, auditor, operator or admin";
     memset(token, 0, sizeof *token);
     const char *role;
-    if (!only_fields(body, FIELDS, problem) || !take_name(body, token->name, problem) ||
-        !take_text(body, "role", true, HINT, &role, problem)) {
+    if (!fields_only(body, FIELDS, problem) || !fields_take_name(body, token->name, problem) ||
+        !fields_take_text(body, "role", true, HINT, &role, problem)) {
         return false;
     }
-    if (!store_role_parse(role, &token->role)) {
-        problem_set(problem, 422, "invalid_field", "role", HINT, "there is no such role");
+    return store_role_parse(role, &token->role) ||
+           fields_refuse(problem, "role", HINT, "there is no such role");
+}
+
+bool input_device_change(json_t *body, enum device_state *state, struct problem *problem)
+{
+    static const char *const FIELDS[] = {"state", NULL};
+    static const char HINT[] = "send \"state\":\"disabled\" or \"state\":\"active\"";
+    const char *text;
+    if (!fields_only(body, FIELDS, problem) || !fields_take_text(body, "state", true, HINT, &text, problem)) {
         return false;
     }
-    return true;
+    if (strcmp(text, "retired") == 0) {
+        return fields_refuse(problem, "state", "DELETE the device: that is for good",
+                             "a device is not retired in passing");
+    }
+    *state = strcmp(text, "disabled") == 0 ? DEVICE_DISABLED : DEVICE_ACTIVE;
+    return *state == DEVICE_DISABLED || strcmp(text, "active") == 0 ||
+           fields_refuse(problem, "state", HINT, "there is no such state");
 }
 
 /* ---- query strings
@@ -241,6 +248,21 @@ bool input_device_state(const char *text, enum device_state *state, struct probl
         }
     }
     return bad_parameter(problem, "state", "send active, disabled or retired");
+}
+
+bool input_version(const char *text, uint64_t *version, struct problem *problem)
+{
+    *version = 0;
+    if (text == NULL) {
+        return true;
+    }
+    size_t length = strlen(text);
+    if (length > 18 || length != strspn(text, "0123456789") || strtoull(text, NULL, 10) == 0) {
+        return bad_parameter(problem, "version",
+                             "send a whole number, 1 or more, or nothing: then it is the current one");
+    }
+    *version = strtoull(text, NULL, 10);
+    return true;
 }
 
 static bool take_time(const char *name, const char *text, int64_t *wall_ms, struct problem *problem)

@@ -5,6 +5,8 @@
 #ifndef COINSLOT_ADMIN_INTERNAL_H
 #define COINSLOT_ADMIN_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "admin/admin.h"
 
 struct admin_entry;
@@ -14,11 +16,17 @@ struct admin {
     struct store *store;
     struct admin_entry *entries; /* one a route */
     metrics_count *unauthorized, *forbidden;
+    uint64_t opened_ns;
+    atomic_int imports; /* under way */
 };
 
 typedef void admin_handler(struct admin *admin, struct http_request *request);
 
-admin_handler devices_create, devices_list, devices_show, devices_retire;
+admin_handler devices_create, devices_list, devices_show, devices_change, devices_retire;
+admin_handler devices_import_begin, devices_import;
+void devices_import_receive(struct admin *admin, struct http_request *request, const char *data, size_t size);
+admin_handler configs_set, configs_show;
+admin_handler relay_show, relay_roll_key;
 admin_handler subscriptions_create, subscriptions_list, subscriptions_remove;
 admin_handler deliveries_list, payments_list;
 admin_handler tokens_create, tokens_list, tokens_revoke;

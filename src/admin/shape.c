@@ -1,5 +1,8 @@
 #include "admin/shape.h"
 
+#include <sodium.h>
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
@@ -38,6 +41,57 @@ json_t *shape_time(int64_t wall_ms)
     return json_string(text);
 }
 
+json_t *shape_amount(struct amount amount)
+{
+    char text[AMOUNT_RAW_SIZE];
+    amount_format_raw(amount, text);
+    return json_string(text);
+}
+
+static json_t *said(int64_t value)
+{
+    return value == INT64_MIN ? json_null() : json_integer(value);
+}
+
+/* A device says what it likes, and it was cut to fit: what is left of it that is UTF-8. */
+static json_t *shape_firmware(const char *text)
+{
+    json_t *value = NULL;
+    for (size_t length = strlen(text); length > 0 && value == NULL; length--) {
+        value = json_stringn(text, length);
+    }
+    return value == NULL ? json_null() : value;
+}
+
+/* What a device last said of itself; null before it did. */
+static json_t *shape_status(const struct store_status *status)
+{
+    if (status->at_ms == 0) {
+        return json_null();
+    }
+    json_t *object = json_object();
+    shape_put(object, "at", shape_time(status->at_ms));
+    shape_put(object, "firmware", shape_firmware(status->firmware));
+    shape_put(object, "uptime_s", said(status->uptime_s));
+    shape_put(object, "rssi", said(status->rssi));
+    shape_put(object, "relay_on", status->relay_on < 0 ? json_null() : json_boolean(status->relay_on));
+    shape_put(object, "remaining_s", said(status->remaining_s));
+    shape_put(object, "config_version", number(status->config_version));
+    return object;
+}
+
+static json_t *shape_warnings(const struct store_device *device)
+{
+    json_t *warnings = json_array();
+    if (device->duplicate_credential) {
+        shape_append(warnings, json_string("duplicate_credential"));
+    }
+    if (device->rolled_back) {
+        shape_append(warnings, json_string("store_rolled_back"));
+    }
+    return warnings;
+}
+
 json_t *shape_device(const struct store_device *device)
 {
     json_t *object = json_object();
@@ -51,6 +105,10 @@ json_t *shape_device(const struct store_device *device)
     shape_put(object, "head_seq", number(device->head_seq));
     shape_put(object, "sent_seq", number(device->sent_seq));
     shape_put(object, "acked_seq", number(device->acked_seq));
+    shape_put(object, "config_version", number(device->config_version));
+    shape_put(object, "last_seen_at", shape_time(device->last_seen_ms));
+    shape_put(object, "status", shape_status(&device->status));
+    shape_put(object, "warnings", shape_warnings(device));
     shape_put(object, "created_at", shape_time(device->created_at_ms));
     shape_put(object, "retired_at", shape_time(device->retired_at_ms));
     return object;
@@ -63,13 +121,6 @@ static json_t *shape_address(const struct address *address)
     }
     char text[ADDRESS_TEXT_SIZE];
     address_format(address, text);
-    return json_string(text);
-}
-
-static json_t *shape_amount(struct amount amount)
-{
-    char text[AMOUNT_RAW_SIZE];
-    amount_format_raw(amount, text);
     return json_string(text);
 }
 
@@ -146,6 +197,45 @@ json_t *shape_payment(const struct reader_payment *row)
     shape_put(object, "stored_at", shape_time(row->stored_at_ms));
     shape_put(object, "reversed_at", shape_time(row->reversed_at_ms));
     shape_put(object, "deliveries", number(row->deliveries));
+    return object;
+}
+
+json_t *shape_config(const struct reader_config *config)
+{
+    json_t *object = json_object(), *body = json_loads(config->body, 0, NULL);
+    if (body == NULL) {
+        log_die("admin", "a stored config is no JSON; run `coinslot check --full`");
+    }
+    shape_put(object, "version", number(config->version));
+    shape_put(object, "config", body);
+    shape_put(object, "created_at", shape_time(config->created_at_ms));
+    return object;
+}
+
+json_t *shape_relay_keys(struct store *store)
+{
+    uint8_t now[32], next[32], again[32], secret[64];
+    do { /* a roll in between would tear the pair apart */
+        store_relay_key(store, 0, now, secret);
+        store_relay_key(store, 1, next, secret);
+        store_relay_key(store, 0, again, secret);
+    } while (memcmp(now, again, sizeof now) != 0);
+    sodium_memzero(secret, sizeof secret);
+    char text[2 * sizeof now + 1];
+    json_t *keys = json_array();
+    hex_encode_lower(now, sizeof now, text);
+    shape_append(keys, json_string(text));
+    hex_encode_lower(next, sizeof next, text);
+    shape_append(keys, json_string(text));
+    return keys;
+}
+
+json_t *shape_relay(struct store *store)
+{
+    json_t *object = json_object();
+    shape_put(object, "version", json_string(COINSLOT_VERSION));
+    shape_put(object, "epoch", json_string(store_epoch(store)));
+    shape_put(object, "relay_keys", shape_relay_keys(store));
     return object;
 }
 

@@ -48,6 +48,19 @@ static bool retire_device(struct store *store, json_t *arguments, json_t **resul
     return change_retire_device(store, take_id(arguments, "id"), problem);
 }
 
+static bool show_key(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+{
+    (void)arguments, (void)problem;
+    *result = shape_relay(store);
+    return true;
+}
+
+static bool roll_key(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+{
+    (void)arguments;
+    return change_roll_relay_key(store, result, problem);
+}
+
 static bool list_tokens(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
 {
     (void)arguments;
@@ -99,6 +112,8 @@ static const struct {
     {"device_list", list_devices},
     {"device_retire", retire_device},
     {"subscription_create", create_subscription},
+    {"key_show", show_key},
+    {"key_roll", roll_key},
 };
 
 json_t *command_error(const char *text)

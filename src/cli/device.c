@@ -8,26 +8,29 @@
 #include "cli/reach.h"
 
 static const char HELP[] =
-    "coinslot device create --name NAME [--expire-after SECONDS] [--data DIR]   register a device; prints it "
-    "as JSON\n"
-    "coinslot device list [--data DIR]                                          all devices, one JSON object "
-    "a line\n"
-    "coinslot device retire ID [--data DIR]                                     for good: what it was not "
-    "sent expires\n"
+    "coinslot device create --name NAME [--auth HOW] [--public-key HEX] [--expire-after SECONDS] [--data DIR]\n"
+    "                                         register a device; prints it as JSON\n"
+    "coinslot device list [--data DIR]        all devices, one JSON object a line\n"
+    "coinslot device retire ID [--data DIR]   for good: what it was not sent expires\n"
     "\n"
     "  --name NAME              what people call it: 1 to 128 bytes\n"
+    "  --auth HOW               how it proves who it is: token (the default), or key: an Ed25519 key\n"
+    "  --public-key HEX         with --auth key: the device's own; without it the relay makes a pair\n"
     "  --expire-after SECONDS   payments that waited longer are no longer delivered; without it all are\n"
     "  --data DIR               the relay's data folder; else COINSLOT_DATA, else /var/lib/coinslot\n"
     "\n"
-    "Works beside a running relay and without one. `token` in create's answer is shown once: the relay keeps "
-    "only its hash.\n";
+    "Works beside a running relay and without one. `token`, or `secret_key`, in create's answer is shown once: the "
+    "relay does not keep it.\n";
 
 static int create(int argc, char **argv)
 {
-    const char *data = NULL, *name = NULL, *expire_after = NULL;
-    const struct option_entry entries[] = {
-        {"data", &data, NULL}, {"name", &name, NULL}, {"expire-after", &expire_after, NULL}};
-    const struct option_set set = {"device create", HELP, entries, 3, NULL};
+    const char *data = NULL, *name = NULL, *expire_after = NULL, *auth = "token", *public_key = NULL;
+    const struct option_entry entries[] = {{"data", &data, NULL},
+                                           {"name", &name, NULL},
+                                           {"auth", &auth, NULL},
+                                           {"public-key", &public_key, NULL},
+                                           {"expire-after", &expire_after, NULL}};
+    const struct option_set set = {"device create", HELP, entries, 5, NULL};
     int code = options_read(&set, argc, argv, NULL);
     if (code != OPTIONS_GO_ON) {
         return code;
@@ -36,10 +39,11 @@ static int create(int argc, char **argv)
         return options_wrong(set.command, "--name is missing: see `coinslot device --help`");
     }
     json_t *arguments = json_object();
-    shape_put(arguments, "auth", json_string("token"));
-    if (!print_put_text(arguments, "name", name)) {
+    if (!print_put_text(arguments, "name", name) || !print_put_text(arguments, "auth", auth) ||
+        (public_key != NULL && !print_put_text(arguments, "public_key", public_key))) {
         json_decref(arguments);
-        return options_wrong(set.command, "the name is no valid UTF-8");
+        return options_wrong(set.command,
+                             "the name, or what stands behind --auth or --public-key, is no valid UTF-8");
     }
     if (expire_after != NULL) {
         size_t length = strlen(expire_after);
