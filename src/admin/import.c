@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "admin/credential.h"
 #include "admin/input.h"
@@ -304,7 +305,8 @@ bool import_finish(struct import *import)
     if (!import->stopped) {
         finish_group(import);
     }
-    if (fflush(import->results) != 0) {
+    /* What is left of the room that was taken goes. */
+    if (fflush(import->results) != 0 || ftruncate(fileno(import->results), ftello(import->results)) != 0) {
         import->failed = true;
     }
     return !import->failed;
