@@ -181,6 +181,22 @@ class Relay:
         assert reply.status == 201, reply
         return reply.value
 
+    def import_devices(self, lines, role="operator", content_type="application/x-ndjson"):
+        """`lines`: objects, or texts as they are. The results, or the Reply of a problem."""
+        body = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=120)
+        headers = {"Content-Type": content_type, "Authorization": f"Bearer {self.token(role)}"}
+        try:
+            connection.request("POST", "/api/v1/devices/import", body, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, json.loads(text))
+        assert answer.getheader("Content-Type") == "application/x-ndjson"
+        return [json.loads(line) for line in text.splitlines()]
+
     def subscribe(self, device, address, minimum="0"):
         """`device` as create_device gave it; `address` or an account."""
         body = {"chain": "nano", "address": getattr(address, "address", address), "minimum": minimum}
