@@ -1,7 +1,7 @@
 """What a device must not forget, in one file that is replaced whole.
 
-Sequence number, credit, the payments granted and the outcomes not yet noted change in one atomic, synced write. So after a power cut
-at any instant the device either has a payment with its credit, or has neither and gets it again.
+Sequence number, credit, the payments judged, the outcomes not yet noted and the configs change in one atomic, synced write. So after a
+power cut at any instant the device either has a payment with its credit, or has neither and gets it again.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-GRANTED_KEPT = 64  # payments: a store that was rolled back may send one again under another seq
+# Payments that are known again when a store that was rolled back sends them under another seq. The protocol asks for at least the last
+# 64 granted; a machine with a disk can afford more. Refused ones are kept apart: small change must not push granted ones out.
+GRANTED_KEPT = 1024
+REFUSED_KEPT = 256
 OUTCOMES_KEPT = 256  # the protocol asks for at least the last 16
+CONFIGS_KEPT = 2  # a payment under way may name the one before
 
 _VERSION = 1
+
+Outcome = Union[int, str]  # seconds granted, or the reason of a refusal
 
 
 class StateError(Exception):
@@ -28,19 +34,50 @@ class State:
     epoch: Optional[str] = None  # of the store that seq belongs to
     seq: int = 0  # everything up to here is in credit_s, refused, or announced as a gap
     credit_s: int = 0  # seconds granted, ever
+    ends_at_ms: int = 0  # until when the machine runs, by the wall clock
     granted: List[Tuple[str, int]] = field(default_factory=list)  # (payment, seconds), oldest first
-    outcomes: Dict[int, Union[int, str]] = field(default_factory=dict)  # seq: seconds, or the reason of a refusal
+    refused: List[Tuple[str, str]] = field(default_factory=list)  # (payment, reason), oldest first
+    outcomes: Dict[int, Outcome] = field(default_factory=dict)  # by seq
+    configs: List[Tuple[int, Dict[str, Any]]] = field(default_factory=list)  # (version, config), newest first
 
-    def granted_seconds(self, payment: str) -> Optional[int]:
-        """What this payment was given already; None when it is new."""
-        return next((seconds for known, seconds in self.granted if known == payment), None)
+    def outcome_of(self, payment: str) -> Optional[Outcome]:
+        """What became of this payment under any seq; None when it is new."""
+        for known, outcome in (*self.granted, *self.refused):
+            if known == payment:
+                return outcome
+        return None
 
-    def grant(self, payment: str, seconds: int) -> None:
+    def grant(self, payment: str, seconds: int, now_ms: int) -> None:
         self.credit_s += seconds
+        self.ends_at_ms = max(self.ends_at_ms, now_ms) + 1000 * seconds
         self.granted.append((payment, seconds))
         del self.granted[:-GRANTED_KEPT]
 
-    def keep_outcome(self, seq: int, outcome: Union[int, str]) -> None:
+    def refuse(self, payment: str, reason: str) -> None:
+        self.refused.append((payment, reason))
+        del self.refused[:-REFUSED_KEPT]
+
+    @property
+    def config_version(self) -> int:
+        """0: none."""
+        return self.configs[0][0] if self.configs else 0
+
+    def config(self, version: int) -> Optional[Dict[str, Any]]:
+        return next((config for known, config in self.configs if known == version), None)
+
+    def take_config(self, version: int, config: Dict[str, Any]) -> bool:
+        """False when it is no newer than the one that is here."""
+        if version <= self.config_version:
+            return False
+        self.configs = [(version, config), *self.configs][:CONFIGS_KEPT]
+        return True
+
+    def adopt_epoch(self, epoch: str) -> None:
+        """Another store counts its configs by itself: what this one called by a number may be something else there."""
+        self.epoch = epoch
+        self.configs = []
+
+    def keep_outcome(self, seq: int, outcome: Outcome) -> None:
         self.outcomes[seq] = outcome
         while len(self.outcomes) > OUTCOMES_KEPT:
             del self.outcomes[next(iter(self.outcomes))]
@@ -51,8 +88,11 @@ class State:
             "epoch": self.epoch,
             "seq": self.seq,
             "credit_s": self.credit_s,
+            "ends_at_ms": self.ends_at_ms,
             "granted": self.granted,
+            "refused": self.refused,
             "outcomes": [[seq, outcome] for seq, outcome in self.outcomes.items()],
+            "configs": self.configs,
         }
 
     @classmethod
@@ -65,6 +105,10 @@ class State:
             credit_s=int(value["credit_s"]),
             granted=[(str(payment), int(seconds)) for payment, seconds in value["granted"]],
             outcomes={int(seq): outcome for seq, outcome in value["outcomes"]},
+            # A state from before these were kept has none of them.
+            ends_at_ms=int(value.get("ends_at_ms", 0)),
+            refused=[(str(payment), str(reason)) for payment, reason in value.get("refused", [])],
+            configs=[(int(version), dict(config)) for version, config in value.get("configs", [])],
         )
 
 

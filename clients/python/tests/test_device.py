@@ -250,7 +250,7 @@ def test_a_relay_that_breaks_the_protocol_is_left_with_4000_and_nothing_granted(
 def test_a_frame_of_a_later_version_is_ignored(tmp_path):
     async def script(talk):
         await talk.greet()
-        await talk.say(type="state", caught_up=True)
+        await talk.say(type="weather", sunny=True)
         await talk.pay(1)
         assert await talk.hear() == {"type": "ack", "seq": 1}
 
@@ -460,7 +460,7 @@ def test_a_disk_that_takes_nothing_ends_the_device_with_nothing_acked(tmp_path):
         await talk.greet()
         await talk.pay(1)
         await talk.socket.wait_closed()
-        heard.extend(talk.socket.messages)
+        heard.extend(talk.rest())
 
     async def go():
         async with ScriptedRelay(script) as relay:
