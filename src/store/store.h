@@ -224,7 +224,8 @@ struct store_outcome {
 };
 /*
  * Acks everything up to seq and makes the move. A repeat changes nothing and is CS_OK, so is an outcome that contradicts an earlier
- * one (the first stands, it is logged). CS_ENOTFOUND: no such seq, or one that was never sent. Not called back when fenced.
+ * one (the first stands, it is logged), so is one of a seq that was lost with a store that was rolled back. CS_ENOTFOUND: no such seq, or one
+ * that was never sent. Not called back when fenced.
  */
 typedef void (*store_outcome_done)(void *context, uint64_t handle, enum cs_err err, uint64_t seq);
 CS_MUST_CHECK enum cs_err store_submit_outcome(struct store *store, const struct store_session *session,

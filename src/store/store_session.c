@@ -21,6 +21,7 @@ enum {
     RENUMBER,
     RENUMBER_INDEX,
     INSERT_GAP,
+    IN_GAP,
     SESSION_SQL_COUNT
 };
 static const char *const SESSION_SQL[] = {
@@ -40,6 +41,7 @@ static const char *const SESSION_SQL[] = {
         "UPDATE delivery INDEXED BY delivery_due SET seq = seq + ? WHERE device = ? AND seq > ? AND " DUE,
     [RENUMBER_INDEX] = "UPDATE delivery_by_device SET seq = seq + ? WHERE device = ? AND seq > ?",
     [INSERT_GAP] = "INSERT INTO seq_gap (device, first, last, created_at) VALUES (?, ?, ?, ?)",
+    [IN_GAP] = "SELECT 1 FROM seq_gap WHERE device = ? AND ? BETWEEN first AND last",
 };
 
 #define FAR_AWAY ((int64_t)1 << 60) /* above every seq */
@@ -398,6 +400,22 @@ static enum cs_err find_delivery(struct store *store, int64_t device, uint64_t s
     return err;
 }
 
+/*
+ * A device that knew more than a restored store still repeats the outcomes of seqs that were lost with it. There is nothing to note them
+ * on: its payments come again under other seqs. But they are noted, or it would repeat them for ever. CS_ENOTFOUND: no such seq.
+ */
+static enum cs_err find_in_gap(struct store *store, int64_t device, uint64_t seq)
+{
+    sqlite3_stmt *find = store->session_sql[IN_GAP];
+    enum cs_err err;
+    sql_bind(find, "ii", device, (int64_t)seq);
+    if (!writer_find(store, find, &err)) {
+        return err != CS_OK ? err : CS_ENOTFOUND;
+    }
+    sqlite3_reset(find);
+    return CS_OK;
+}
+
 static enum cs_err outcome_apply(struct store *store, struct command *base)
 {
     struct outcome_command *command = (struct outcome_command *)base;
@@ -413,6 +431,9 @@ static enum cs_err outcome_apply(struct store *store, struct command *base)
     int64_t num;
     enum delivery_state state;
     enum cs_err err = find_delivery(store, device->num, outcome->seq, &num, &state);
+    if (err == CS_ENOTFOUND) {
+        return find_in_gap(store, device->num, outcome->seq);
+    }
     err = err != CS_OK ? err : ack_up_to(store, device, outcome->seq);
     if (err != CS_OK || state == outcome->state) {
         return err;
