@@ -366,6 +366,23 @@ static void an_outcome_of_a_seq_that_was_never_sent_is_not_found(void **state)
 }
 
 /* Acked rows have left delivery_due, and a restart has emptied the recent table. */
+static void an_outcome_of_a_seq_that_a_roll_back_lost_is_noted_and_changes_nothing(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0);
+    pay(fixture, &address, 2);
+    /* The device has 1 to 5 from another life of this store: what waits here becomes 6 and 7. */
+    struct store_session session = store_fixture_session(fixture, device.id, 1, 5);
+    for (uint64_t seq = 1; seq <= 5; seq++) {
+        assert_int_equal(report(fixture, &session, seq, DELIVERY_ACTUATED), CS_OK);
+    }
+    assert_int_equal(report(fixture, &session, 6, DELIVERY_ACTUATED), CS_ENOTFOUND); /* not sent yet */
+    assert_state(fixture, 6, DELIVERY_STORED);
+    assert_state(fixture, 7, DELIVERY_STORED);
+    assert_int_equal(store_fixture_number(fixture, "SELECT count(*) FROM delivery"), 2);
+}
+
 static void an_outcome_finds_its_row_by_the_index_and_in_the_tail(void **state)
 {
     struct store_fixture *fixture = *state;
@@ -534,6 +551,9 @@ int main(void)
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(an_outcome_of_a_seq_that_was_never_sent_is_not_found, open_fixture,
                                         close_fixture),
+        cmocka_unit_test_setup_teardown(
+            an_outcome_of_a_seq_that_a_roll_back_lost_is_noted_and_changes_nothing, open_fixture,
+            close_fixture),
         cmocka_unit_test_setup_teardown(an_outcome_finds_its_row_by_the_index_and_in_the_tail, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(only_what_waits_expires_and_only_without_a_session, open_fixture,
