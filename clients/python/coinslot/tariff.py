@@ -4,10 +4,10 @@ A tariff is steps of (amount, seconds). A payment buys
 
 * from the highest step on: that step's seconds for its amount, in proportion, rounded down
 * between two steps: the seconds of the step that it reaches
-* below the first step: nothing, unless `minimum` says otherwise: from it on, the first step's rate holds
+* below the first step: nothing, unless there is a `minimum` below it: from that on, the first step's rate holds
 
-and never more than `cap_s`. What is below the minimum, or buys no whole second, is refused as `below_minimum`; what is older than
-`late_after_s` when it comes is refused as `too_late`.
+and never more than `cap_s`. Less than the minimum (than the first step, where `minimum` is 0 or missing), or too little for a whole
+second, is refused as `below_minimum`; what is older than `late_after_s` when it comes is refused as `too_late`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Refused:
 @dataclass(frozen=True)
 class Tariff:
     steps: Tuple[Tuple[int, int], ...] = ((10**27, 6),)  # (raw, seconds): 0.001 nano is six seconds
-    minimum: Optional[int] = None  # None: the first step
+    minimum: int = 0  # 0: the first step
     cap_s: int = SECONDS_MOST
     late_after_s: Optional[int] = None
 
@@ -43,11 +43,11 @@ class Tariff:
             raise ValueError("a tariff needs steps whose amounts begin above 0 and rise")
         if not all(0 < seconds <= SECONDS_MOST for _, seconds in self.steps):
             raise ValueError(f"a step of a tariff buys 1 to {SECONDS_MOST} seconds")
-        if (self.minimum or 0) < 0 or not 0 < self.cap_s <= SECONDS_MOST or (self.late_after_s or 0) < 0:
+        if self.minimum < 0 or not 0 < self.cap_s <= SECONDS_MOST or (self.late_after_s or 0) < 0:
             raise ValueError("a tariff has a minimum and late_after_s of 0 or more, and cap_s above 0")
 
     def price(self, amount: int, age_s: int) -> Union[Granted, Refused]:
-        minimum = self.steps[0][0] if self.minimum is None else self.minimum
+        minimum = self.minimum or self.steps[0][0]
         seconds = min(self._seconds(amount), self.cap_s)
         if amount < minimum or seconds == 0:
             return Refused("below_minimum")
@@ -70,10 +70,9 @@ class Tariff:
             given = config.get("tariff")
             if given is None:
                 return replace(self, late_after_s=_whole(late_after_s))
-            minimum = given.get("minimum")
             return Tariff(
                 steps=tuple(sorted((parse_raw(step["amount"]), _number(step["seconds"])) for step in given["steps"])),
-                minimum=None if minimum is None else parse_raw(minimum),
+                minimum=parse_raw(given.get("minimum", "0")),
                 cap_s=_number(given.get("cap_s", SECONDS_MOST)),
                 late_after_s=_whole(config.get("late_after_s")),
             )

@@ -42,19 +42,19 @@ STEPS = ((100, 60), (200, 150), (400, 400))
 @pytest.mark.parametrize(
     "amount, minimum, priced",
     [
-        (99, None, Refused("below_minimum")),
-        (100, None, Granted(60)),
-        (199, None, Granted(60)),
-        (200, None, Granted(150)),
-        (399, None, Granted(150)),
-        (400, None, Granted(400)),
-        (401, None, Granted(401)),
-        (999, None, Granted(999)),
-        (1001, None, Granted(1000)),  # cap_s
+        (99, 0, Refused("below_minimum")),
+        (100, 0, Granted(60)),
+        (199, 0, Granted(60)),
+        (200, 0, Granted(150)),
+        (399, 0, Granted(150)),
+        (400, 0, Granted(400)),
+        (401, 0, Granted(401)),
+        (999, 0, Granted(999)),
+        (1001, 0, Granted(1000)),  # cap_s
         (50, 50, Granted(30)),
         (49, 50, Refused("below_minimum")),
-        (1, 0, Refused("below_minimum")),  # not a whole second
-        (2, 0, Granted(1)),
+        (1, 1, Refused("below_minimum")),  # not a whole second
+        (2, 1, Granted(1)),
         (100, 150, Refused("below_minimum")),
         (150, 150, Granted(60)),
     ],
