@@ -59,7 +59,7 @@ struct fake_device {
 struct store {
     struct inbox *inbox, *replay;
     pthread_t writer, replayer;
-    atomic_bool stop, hold, busy;
+    atomic_bool stop, hold, hold_replay, busy;
     atomic_int begin_err, outcome_err, ended, refusals;
     atomic_bool full;
     atomic_int statuses;  /* that were noted */
@@ -70,13 +70,22 @@ struct store {
     struct push *push;
 };
 
-#define CONFIG_SIZE 128
+#define LONG_CONFIG 1000 /* versions from here on have long bodies */
+#define LONG_BODY   60000
 
-static const char *config_body(uint64_t version, char body[CONFIG_SIZE])
+/* Owned; NULL for version 0. */
+static char *config_body(uint64_t version)
 {
-    snprintf(body, CONFIG_SIZE, "{\"addresses\":[],\"tariff\":{\"minimum\":\"%llu\"}}",
-             (unsigned long long)version);
-    return version != 0 ? body : NULL;
+    if (version == 0) {
+        return NULL;
+    }
+    char *body = cs_alloc(LONG_BODY);
+    int length = snprintf(body, LONG_BODY, "{\"addresses\":[],\"tariff\":{\"minimum\":\"%llu\"}",
+                          (unsigned long long)version);
+    int end = version >= LONG_CONFIG ? LONG_BODY - 2 : length;
+    memset(body + length, ' ', (size_t)(end - length));
+    body[end] = '}';
+    return body;
 }
 
 /* As the store does it: what is not acked is numbered anew, after what the device has. */
@@ -120,14 +129,15 @@ static void run_begin(struct store *store, struct command *command)
     if (fences) {
         push_post_ended(store->push, &fenced, "fenced");
     }
-    char body[CONFIG_SIZE];
+    char *body = config_body(device->config_version);
     begun.session = device->session;
     begun.acked = device->cursor.acked;
     begun.head = device->cursor.head;
     begun.window = WINDOW;
     begun.config_version = device->config_version;
-    begun.config = config_body(device->config_version, body);
+    begun.config = body;
     command->begun(command->context, command->session.handle, CS_OK, &begun);
+    free(body);
 }
 
 static void run_pay(struct store *store, struct fake_device *device)
@@ -178,10 +188,11 @@ static void run_outcome(struct store *store, struct fake_device *device, const s
 
 static void run_config(struct store *store, struct fake_device *device, uint64_t version)
 {
-    char body[CONFIG_SIZE];
     device->config_version = version;
     if (device->cursor.generation != 0) {
-        push_post_config(store->push, &device->session, version, config_body(version, body));
+        char *body = config_body(version);
+        push_post_config(store->push, &device->session, version, body);
+        free(body);
     }
 }
 
@@ -251,11 +262,13 @@ static void *replay_on(void *context)
     struct store *store = context;
     while (!atomic_load(&store->stop) || inbox_count(store->replay) > 0) {
         struct command *request = (struct command *)inbox_take(store->replay, 1, 5);
+        while (request != NULL && atomic_load(&store->hold_replay)) {
+            usleep(500);
+        }
         if (request == NULL) {
             continue;
         }
         struct store_delivery found[64];
-        char bodies[64][CONFIG_SIZE];
         size_t count = 0;
         pthread_mutex_lock(&store->lock);
         for (uint64_t seq = request->a; seq <= request->b; seq++) {
@@ -263,7 +276,7 @@ static void *replay_on(void *context)
             if (delivery->seq != 0) { /* 0: what retention has taken */
                 found[count] = *delivery;
                 if (delivery->config_version < request->config_version) {
-                    found[count].config = config_body(delivery->config_version, bodies[count]);
+                    found[count].config = config_body(delivery->config_version);
                 }
                 count++;
             }
@@ -271,6 +284,9 @@ static void *replay_on(void *context)
         pthread_mutex_unlock(&store->lock);
         push_post_page(store->push, &request->session, request->a, request->b, request->outcome.seq, found,
                        count);
+        for (size_t i = 0; i < count; i++) {
+            free((char *)(uintptr_t)found[i].config);
+        }
         free(request);
     }
     return NULL;
@@ -462,6 +478,7 @@ static void stop(void)
 {
     push_stop(push);
     atomic_store(&store->hold, false);
+    atomic_store(&store->hold_replay, false);
     atomic_store(&store->stop, true);
     pthread_join(store->writer, NULL);
     pthread_join(store->replayer, NULL);
@@ -503,6 +520,12 @@ static void pay(int device, int count)
     for (int i = 0; i < count; i++) {
         assert_int_equal(put(store, &(struct command){.kind = PAY, .session = {.device = device}}), CS_OK);
     }
+}
+
+static void set_config(int device, uint64_t version)
+{
+    assert_int_equal(
+        put(store, &(struct command){.kind = CONFIG, .session = {.device = device}, .a = version}), CS_OK);
 }
 
 static void settle(void)
@@ -687,6 +710,173 @@ static struct ws_client *session(int which, uint64_t resume, uint64_t last_acked
     assert_int_equal(json_string_length(json_object_get(welcome, "time")), 24);
     json_decref(welcome);
     return client;
+}
+
+/* ---- a device with a key ------------------------------------------------------------------------------- */
+
+struct keyed {
+    struct ws_client *client;
+    uint8_t relay_public[32], device_public[32], device_secret[64];
+    uint8_t exchange_public[32], exchange_secret[32], relay_exchange[32];
+    char challenge[DEVICE_FRAME_SIZE], hello[DEVICE_FRAME_SIZE];
+    struct proof_transcript transcript;
+    struct proof_channel channel;
+};
+
+static void read_key(const json_t *frame, const char *name, uint8_t key[32])
+{
+    assert_true(hex_decode(json_string_value(json_object_get(frame, name)), key, 32));
+}
+
+/* Connects, takes the challenge, and makes ready what dev_key signs. */
+static struct keyed *keyed_dial(void)
+{
+    uint8_t secret[64], pinned[32];
+    uint16_t code;
+    struct keyed *keyed = cs_alloc(sizeof(*keyed));
+    keyed->client = dial();
+    const char *text = ws_client_receive(keyed->client, WS_CLIENT_WAIT_MS, &code);
+    assert_non_null(text);
+    snprintf(keyed->challenge, sizeof(keyed->challenge), "%s", text);
+    json_t *challenge = json_loads(text, 0, NULL);
+    read_key(challenge, "relay", keyed->relay_public);
+    read_key(challenge, "key", keyed->relay_exchange);
+    json_decref(challenge);
+    make_key(RELAY_KEY, pinned, secret);
+    assert_memory_equal(keyed->relay_public, pinned, 32);
+    make_key(DEVICE_KEY, keyed->device_public, keyed->device_secret);
+    crypto_kx_keypair(keyed->exchange_public, keyed->exchange_secret);
+    keyed->transcript = (struct proof_transcript){
+        .relay_key = keyed->relay_public,
+        .device_key = keyed->device_public,
+        .device = "dev_key",
+        .challenge = keyed->challenge,
+        .challenge_length = strlen(keyed->challenge),
+        .hello = keyed->hello,
+    };
+    return keyed;
+}
+
+static void keyed_close(struct keyed *keyed)
+{
+    ws_client_close(keyed->client);
+    free(keyed);
+}
+
+/* The hello as it is sent: with `tail` for its last brace. */
+static void send_joined(struct ws_client *client, const char *text, const char *tail)
+{
+    char whole[DEVICE_FRAME_SIZE + PROOF_SIG_TAIL_SIZE];
+    snprintf(whole, sizeof(whole), "%.*s%s", (int)strlen(text) - 1, text, tail);
+    ws_client_send(client, whole);
+}
+
+/* Writes the hello of `transcript.device`, not signed yet; `members` come last. */
+static void keyed_write_hello(struct keyed *keyed, const char *members)
+{
+    char key[65];
+    hex_encode_lower(keyed->exchange_public, 32, key);
+    int length = snprintf(keyed->hello, sizeof(keyed->hello),
+                          "{\"type\":\"hello\",\"device\":\"%s\",\"key\":\"%s\"%s}", keyed->transcript.device,
+                          key, members);
+    keyed->transcript.hello_length = (size_t)length - 1;
+}
+
+/* Signs and sends it. */
+static void keyed_send_hello(struct keyed *keyed)
+{
+    uint8_t signature[PROOF_SIGNATURE_SIZE];
+    char tail[PROOF_SIG_TAIL_SIZE];
+    proof_sign_hello(&keyed->transcript, keyed->device_secret, signature);
+    proof_write_sig(signature, tail);
+    send_joined(keyed->client, keyed->hello, tail);
+}
+
+/* What the relay says has to be signed by the key that is pinned. */
+static json_t *keyed_take_welcome(struct keyed *keyed)
+{
+    uint16_t code;
+    uint8_t signature[PROOF_SIGNATURE_SIZE];
+    size_t before;
+    const char *text = ws_client_receive(keyed->client, WS_CLIENT_WAIT_MS, &code);
+    assert_non_null(text);
+    if (!proof_split_sig(text, strlen(text), signature, &before)) {
+        fail_msg("%s where a welcome was expected", text);
+    }
+    assert_true(proof_check_welcome(&keyed->transcript, text, before, signature));
+    assert_true(proof_agree_as_device(&keyed->channel, keyed->exchange_public, keyed->exchange_secret,
+                                      keyed->relay_exchange));
+    json_t *welcome = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    assert_string_equal(json_string_value(json_object_get(welcome, "type")), "welcome");
+    return welcome;
+}
+
+static struct keyed *keyed_session(uint64_t resume, uint64_t last_acked)
+{
+    struct keyed *keyed = keyed_dial();
+    char members[64];
+    snprintf(members, sizeof(members), ",\"resume\":%llu", (unsigned long long)resume);
+    keyed_write_hello(keyed, members);
+    keyed_send_hello(keyed);
+    json_t *welcome = keyed_take_welcome(keyed);
+    assert_int_equal(number(welcome, "last_acked"), last_acked);
+    json_decref(welcome);
+    return keyed;
+}
+
+/* The next frame, states aside: its MAC has to be right. NULL: closed. */
+static const char *keyed_receive(struct keyed *keyed, uint16_t *code)
+{
+    const char *text;
+    do {
+        text = ws_client_receive(keyed->client, WS_CLIENT_WAIT_MS, code);
+        if (text != NULL && !proof_open(&keyed->channel, text, strlen(text))) {
+            fail_msg("the mac of %s is wrong", text);
+        }
+    } while (text != NULL && is_of_type(text, "state"));
+    return text;
+}
+
+static json_t *keyed_expect(struct keyed *keyed, const char *type)
+{
+    uint16_t code;
+    const char *text = keyed_receive(keyed, &code);
+    if (text == NULL || !is_of_type(text, type)) {
+        fail_msg("%s (%u) where a %s was expected", text != NULL ? text : "closed", code, type);
+    }
+    return json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+}
+
+static void keyed_expect_seq(struct keyed *keyed, const char *type, uint64_t seq)
+{
+    json_t *frame = keyed_expect(keyed, type);
+    assert_int_equal(number(frame, "seq"), seq);
+    json_decref(frame);
+}
+
+static void keyed_expect_end(struct keyed *keyed, const char *error, uint16_t close)
+{
+    uint16_t code;
+    json_t *frame = keyed_expect(keyed, "error");
+    assert_string_equal(json_string_value(json_object_get(frame, "code")), error);
+    json_decref(frame);
+    assert_null(keyed_receive(keyed, &code));
+    assert_int_equal(code, close);
+    keyed_close(keyed);
+}
+
+/* Before the welcome nothing is sealed. */
+static void keyed_expect_refusal(struct keyed *keyed, const char *error, uint16_t close)
+{
+    expect_error(keyed->client, error, close);
+    free(keyed);
+}
+
+static void keyed_say(struct keyed *keyed, const char *text)
+{
+    char tail[PROOF_MAC_TAIL_SIZE];
+    proof_seal(&keyed->channel, text, strlen(text), tail);
+    send_joined(keyed->client, text, tail);
 }
 
 /* ---- deliveries ---------------------------------------------------------------------------------------- */
@@ -1013,6 +1203,436 @@ static void after_a_roll_back_a_gap_is_told_and_what_waits_comes_with_new_number
     ws_client_close(client);
 }
 
+/* ---- sessions by key ----------------------------------------------------------------------------------- */
+
+static void a_session_by_key_is_proved_by_both_sides_and_sealed_to_its_end(void **state)
+{
+    (void)state;
+    set_config(KEYED, 1);
+    pay(KEYED, 2);
+    settle();
+    struct keyed *keyed = keyed_dial();
+    keyed_write_hello(keyed,
+                      ",\"resume\":0,\"epoch\":\"" EPOCH "\",\"firmware\":\"1.2.0\",\"config_version\":0");
+    keyed_send_hello(keyed);
+    json_t *welcome = keyed_take_welcome(keyed);
+    assert_int_equal(number(welcome, "pending"), 2);
+    assert_int_equal(number(welcome, "config_version"), 1);
+    assert_non_null(json_object_get(json_object_get(welcome, "config"), "tariff"));
+    json_decref(welcome);
+    keyed_expect_seq(keyed, "payment", 1);
+    keyed_expect_seq(keyed, "payment", 2);
+    keyed_say(keyed, "{\"type\":\"ack\",\"seq\":1}");
+    keyed_say(keyed, "{\"type\":\"actuated\",\"seq\":2,\"seconds\":600}");
+    keyed_expect_seq(keyed, "noted", 2);
+    set_config(KEYED, 2);
+    json_t *config = keyed_expect(keyed, "config");
+    assert_int_equal(number(config, "version"), 2);
+    json_decref(config);
+    pay(KEYED, 1);
+    keyed_expect_seq(keyed, "payment", 3);
+    expect_acked(KEYED, 2);
+    keyed_say(keyed, "{\"type\":\"ack\",\"seq\":7}");
+    keyed_expect_end(keyed, "ack_ahead", 4000);
+    keyed = keyed_session(10, 10);
+    json_t *gap = keyed_expect(keyed, "gap"); /* sealed, like all after the welcome */
+    assert_string_equal(json_string_value(json_object_get(gap, "reason")), "store_rolled_back");
+    json_decref(gap);
+    keyed_close(keyed);
+}
+
+static void a_hello_signed_over_anything_else_is_unauthorized(void **state)
+{
+    (void)state;
+    /* Each field of what is signed, wrong by one bit, or by another letter where it is text. */
+    enum { RELAY_BYTE = 0, DEVICE_BYTE = 32, ID_LETTER = 64, CHALLENGE_BYTE = 71 };
+    struct keyed *first = keyed_dial();
+    const size_t challenge_length = strlen(first->challenge);
+    keyed_close(first);
+    uint64_t tried = 0;
+    for (size_t at = 0; at < CHALLENGE_BYTE + challenge_length; at += at < CHALLENGE_BYTE ? 5 : 11) {
+        struct keyed *keyed = keyed_dial();
+        char device[] = "dev_key";
+        keyed_write_hello(keyed, ",\"resume\":0");
+        keyed->transcript.device = device;
+        if (at < DEVICE_BYTE) {
+            keyed->relay_public[at] ^= 1;
+        } else if (at < ID_LETTER) {
+            keyed->device_public[at - DEVICE_BYTE] ^= 1;
+        } else if (at < CHALLENGE_BYTE) {
+            device[at - ID_LETTER] ^= 1;
+        } else {
+            keyed->challenge[at - CHALLENGE_BYTE] ^= 1;
+        }
+        keyed_send_hello(keyed);
+        keyed_expect_refusal(keyed, "unauthorized", 4002);
+        tried++;
+    }
+    assert_true(tried > 40);
+    assert_int_equal(store->generation, 0); /* none of them reached the store */
+}
+
+static void a_hello_that_was_changed_on_its_way_is_unauthorized(void **state)
+{
+    (void)state;
+    static const char *const MEMBERS =
+        ",\"resume\":77,\"epoch\":\"" EPOCH "\",\"firmware\":\"1.2.0\",\"config_version\":6";
+    static const struct {
+        const char *find;
+        char letter;
+    } CHANGES[] = {{"\"key\":\"", 0},        {"\"resume\":", '6'},         {"\"epoch\":\"", 'f'},
+                   {"\"firmware\":\"", '2'}, {"\"config_version\":", '7'}, {"\"sig\":\"", 0}};
+    for (size_t i = 0; i < sizeof(CHANGES) / sizeof(CHANGES[0]); i++) {
+        struct keyed *keyed = keyed_dial();
+        uint8_t signature[PROOF_SIGNATURE_SIZE];
+        char tail[PROOF_SIG_TAIL_SIZE];
+        keyed_write_hello(keyed, MEMBERS);
+        proof_sign_hello(&keyed->transcript, keyed->device_secret, signature);
+        proof_write_sig(signature, tail);
+        char *at = strstr(keyed->hello, CHANGES[i].find);
+        at = (at != NULL ? at : strstr(tail, CHANGES[i].find)) + strlen(CHANGES[i].find);
+        *at = CHANGES[i].letter != 0 ? CHANGES[i].letter : *at == '0' ? '1' : '0';
+        send_joined(keyed->client, keyed->hello, tail);
+        keyed_expect_refusal(keyed, "unauthorized", 4002);
+    }
+    struct keyed *earlier = keyed_dial(), *later = keyed_dial();
+    keyed_write_hello(earlier, MEMBERS);
+    snprintf(later->hello, sizeof(later->hello), "%s", earlier->hello);
+    later->transcript = earlier->transcript; /* what was heard of another session */
+    keyed_send_hello(later);
+    keyed_expect_refusal(later, "unauthorized", 4002);
+    keyed_close(earlier);
+    assert_int_equal(store->generation, 0);
+}
+
+static void the_wrong_kind_of_credential_gets_the_answer_of_a_wrong_one(void **state)
+{
+    (void)state;
+    static const char *const IDS[] = {"dev_1", "dev_9", "dev_retired", "dev_key"};
+    char first[512] = "";
+    for (size_t i = 0; i < 4; i++) {
+        struct keyed *keyed = keyed_dial();
+        uint16_t code;
+        keyed->transcript.device = IDS[i];
+        make_key(DEVICE_KEY + 1, keyed->device_public, keyed->device_secret);
+        keyed_write_hello(keyed, "");
+        keyed_send_hello(keyed);
+        const char *text = ws_client_receive(keyed->client, WS_CLIENT_WAIT_MS, &code);
+        assert_non_null(text);
+        if (i == 0) {
+            assert_non_null(strstr(text, "\"unauthorized\""));
+            snprintf(first, sizeof(first), "%s", text);
+        }
+        assert_string_equal(text, first);
+        expect_close(keyed->client, 4002);
+        free(keyed);
+    }
+    uint8_t public_key[32], secret[64];
+    char token[65];
+    make_key(DEVICE_KEY, public_key, secret);
+    hex_encode_lower(public_key, 32, token);
+    expect_error(greet("dev_key", token, 0), "unauthorized", 4002);
+    assert_metric("coinslot_sessions_refused_total{reason=\"unauthorized\"} 5\n");
+}
+
+static void disabled_and_retired_devices_with_keys_are_told_once_they_have_proved_themselves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id, *code;
+        uint16_t close;
+    } DEVICES_OUT[] = {{"dev_key_disabled", "disabled", 4006}, {"dev_key_retired", "retired", 4007}};
+    for (size_t i = 0; i < 2; i++) {
+        struct keyed *keyed = keyed_dial();
+        keyed->transcript.device = DEVICES_OUT[i].id;
+        keyed_write_hello(keyed, "");
+        keyed_send_hello(keyed);
+        keyed_expect_refusal(keyed, DEVICES_OUT[i].code, DEVICES_OUT[i].close);
+        struct keyed *stranger = keyed_dial();
+        stranger->transcript.device = DEVICES_OUT[i].id;
+        make_key(DEVICE_KEY + 1, stranger->device_public, stranger->device_secret);
+        keyed_write_hello(stranger, "");
+        keyed_send_hello(stranger);
+        keyed_expect_refusal(stranger, "unauthorized", 4002);
+    }
+}
+
+static void a_key_of_low_order_is_refused_even_when_it_is_signed(void **state)
+{
+    (void)state;
+    struct keyed *keyed = keyed_dial();
+    memset(keyed->exchange_public, 0, sizeof(keyed->exchange_public));
+    keyed_write_hello(keyed, "");
+    keyed_send_hello(keyed);
+    keyed_expect_refusal(keyed, "invalid", 4000);
+}
+
+/* What somebody between the device and the relay can do to frames. */
+enum meddling { FORGED, UNSEALED, CUT, DROPPED, REPEATED, REORDERED, REFLECTED, FOREIGN, MEDDLING_COUNT };
+
+static void meddle(struct keyed *keyed, enum meddling meddling, const struct proof_channel *foreign,
+                   const char *reflected)
+{
+    static const char *const ACTUATED = "{\"type\":\"actuated\",\"seq\":2,\"seconds\":600}";
+    static const char *const STATUS = "{\"type\":\"status\",\"uptime_s\":5}";
+    char tail[PROOF_MAC_TAIL_SIZE], later[PROOF_MAC_TAIL_SIZE];
+    struct proof_channel other = *foreign;
+    proof_seal(&keyed->channel, STATUS, strlen(STATUS), tail);
+    proof_seal(&keyed->channel, ACTUATED, strlen(ACTUATED), later);
+    switch (meddling) {
+    case FORGED:
+        send_joined(keyed->client, "{\"type\":\"status\",\"uptime_s\":6}", tail);
+        return;
+    case UNSEALED:
+        ws_client_send(keyed->client, ACTUATED);
+        return;
+    case CUT:
+        memcpy(tail + PROOF_MAC_TAIL_SIZE - 4, "\"}", 3);
+        send_joined(keyed->client, STATUS, tail);
+        return;
+    case DROPPED:
+    case REORDERED:
+        send_joined(keyed->client, ACTUATED, later); /* and the one before it never, or after it */
+        if (meddling == REORDERED) {
+            send_joined(keyed->client, STATUS, tail);
+        }
+        return;
+    case REPEATED:
+        send_joined(keyed->client, STATUS, tail);
+        send_joined(keyed->client, STATUS, tail);
+        return;
+    case REFLECTED:
+        ws_client_send(keyed->client, reflected);
+        return;
+    case FOREIGN:
+        proof_seal(&other, ACTUATED, strlen(ACTUATED), tail);
+        send_joined(keyed->client, ACTUATED, tail);
+        return;
+    case MEDDLING_COUNT:
+        break;
+    }
+    fail();
+}
+
+static void a_frame_that_is_not_the_devices_next_one_ends_the_session_and_changes_nothing(void **state)
+{
+    (void)state;
+    pay(KEYED, 2);
+    settle();
+    struct keyed *foreign = keyed_session(0, 0);
+    struct proof_channel before = foreign->channel;
+    keyed_close(foreign);
+    for (enum meddling meddling = FORGED; meddling < MEDDLING_COUNT; meddling++) {
+        struct keyed *keyed = keyed_session(0, 0);
+        uint16_t code;
+        char reflected[2048];
+        const char *text =
+            keyed_receive(keyed, &code); /* the first payment; its number is not ours, but its key neither */
+        assert_non_null(text);
+        snprintf(reflected, sizeof(reflected), "%s", text);
+        keyed_expect_seq(keyed, "payment", 2);
+        int statuses = atomic_load(&store->statuses);
+        meddle(keyed, meddling, &before, reflected);
+        keyed_expect_end(keyed, "bad_mac", 4012);
+        assert_int_equal(acked(KEYED), 0);
+        pthread_mutex_lock(&store->lock);
+        assert_true(store->status.uptime_s != 6);
+        assert_int_not_equal(store->device[KEYED].delivery[2].state, DELIVERY_ACTUATED);
+        pthread_mutex_unlock(&store->lock);
+        assert_int_equal(atomic_load(&store->statuses) - statuses, meddling == REPEATED ? 1 : 0);
+    }
+    assert_metric("coinslot_bad_macs_total 8\n");
+}
+
+static void an_error_is_sealed_with_the_next_number_that_the_device_awaits(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 30; i++) {
+        struct keyed *keyed = keyed_session(3 * i, 3 * i);
+        atomic_store(&store->hold, true);
+        pay(KEYED, 3);
+        struct command command = {.kind = RETIRE, .session = {.device = KEYED}};
+        snprintf(command.outcome.reason, sizeof(command.outcome.reason), "disabled");
+        assert_int_equal(put(store, &command), CS_OK);
+        atomic_store(&store->hold, false);
+        uint16_t code;
+        const char *text; /* some of the payments may have left, the others were dropped for the error */
+        while ((text = keyed_receive(keyed, &code)) != NULL && is_of_type(text, "payment")) {
+        }
+        assert_non_null(text);
+        assert_non_null(strstr(text, "\"disabled\""));
+        keyed_close(keyed);
+    }
+}
+
+/* ---- config, state, status ----------------------------------------------------------------------------- */
+
+static void expect_config(struct ws_client *client, uint64_t version)
+{
+    json_t *frame = expect(client, "config");
+    assert_int_equal(number(frame, "version"), version);
+    char *body = config_body(version);
+    json_t *right = json_loads(body, 0, NULL);
+    assert_true(json_equal(json_object_get(frame, "config"), right));
+    json_decref(right);
+    free(body);
+    json_decref(frame);
+}
+
+/* `inlined`: the text of its version comes with it. */
+static void expect_priced(struct ws_client *client, uint64_t seq, uint64_t version, bool inlined)
+{
+    json_t *frame = expect(client, "payment");
+    assert_int_equal(number(frame, "seq"), seq);
+    assert_int_equal(number(frame, "config_version"), version);
+    assert_int_equal(json_object_get(frame, "config") != NULL, inlined);
+    json_decref(frame);
+}
+
+static void a_config_comes_before_the_payments_that_it_prices(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    pay(1, 1);
+    set_config(1, 1);
+    pay(1, 1);
+    set_config(1, 2);
+    set_config(1, LONG_CONFIG);
+    pay(1, 1);
+    expect_priced(client, 1, 0, false);
+    expect_config(client, 1);
+    expect_priced(client, 2, 1, false);
+    expect_config(client, 2);
+    expect_config(client, LONG_CONFIG);
+    expect_priced(client, 3, LONG_CONFIG, false);
+    struct store_session current = store->device[1].session;
+    push_post_config(push, &current, 2, "{\"addresses\":[]}"); /* older than what it was told */
+    pay(1, 1);
+    expect_priced(client, 4, LONG_CONFIG, false);
+    ws_client_close(client);
+    client = greet("dev_1", "token_1", 0);
+    json_t *welcome = expect(client, "welcome");
+    assert_int_equal(number(welcome, "config_version"), LONG_CONFIG);
+    assert_non_null(json_object_get(json_object_get(welcome, "config"), "tariff"));
+    json_decref(welcome);
+    expect_priced(client, 1, 0, false);
+    expect_priced(client, 2, 1, true);
+    expect_priced(client, 3, LONG_CONFIG, false);
+    expect_priced(client, 4, LONG_CONFIG, false);
+    ws_client_close(client);
+}
+
+static void a_page_that_two_changes_have_overtaken_is_asked_for_again(void **state)
+{
+    (void)state;
+    set_config(1, 1);
+    pay(1, 2);
+    settle();
+    atomic_store(&store->hold_replay, true);
+    struct ws_client *client = session(1, 0, 0, 2);
+    bool marked = false;
+    for (int i = 0; i < 200 && !marked; i++) {
+        usleep(5000);
+        pthread_mutex_lock(&store->lock);
+        marked = store->device[1].cursor.session_sent == 2;
+        pthread_mutex_unlock(&store->lock);
+    }
+    assert_true(marked);
+    set_config(1, 2);
+    set_config(1, 3);
+    expect_config(client, 2);
+    expect_config(client, 3);
+    atomic_store(&store->hold_replay, false);
+    expect_priced(client, 1, 1, true); /* the page that was under way had it without its text */
+    expect_priced(client, 2, 1, true);
+    ws_client_close(client);
+}
+
+static void expect_state(struct ws_client *client, bool payable, const char *reason)
+{
+    json_t *frame = expect(client, "state");
+    assert_true(json_is_false(json_object_get(frame, "caught_up")));
+    assert_int_equal(json_is_true(json_object_get(frame, "payable")), payable);
+    assert_string_equal(json_string_value(json_object_get(frame, "reason")), reason);
+    json_decref(frame);
+}
+
+static void a_device_is_told_of_its_backlog_and_whether_it_may_be_paid(void **state)
+{
+    (void)state;
+    pay(1, WINDOW + 1);
+    settle();
+    struct ws_client *client = session(1, 0, 0, WINDOW + 1);
+    expect_state(client, true, "backlog");
+    expect_payments(client, 1, WINDOW);
+    say_ack(client, WINDOW);
+    expect_payments(client, WINDOW + 1, WINDOW + 1);
+    expect_state(client, true, "unproven");
+    say_ack(client, WINDOW + 1);
+    for (uint64_t seq = WINDOW + 2; seq < WINDOW + 12; seq++) { /* live payments are no backlog */
+        uint16_t code;
+        pay(1, 1);
+        const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+        assert_true(text != NULL && is_of_type(text, "payment"));
+        say_ack(client, seq);
+    }
+    expect_acked(1, WINDOW + 11);
+    pay(1, WINDOW + 1); /* one more than goes out without an ack */
+    expect_payments(client, WINDOW + 12, 2 * WINDOW + 11);
+    expect_state(client, true, "backlog");
+    say_ack(client, 2 * WINDOW + 11);
+    expect_payments(client, 2 * WINDOW + 12, 2 * WINDOW + 12);
+    expect_state(client, true, "unproven");
+    atomic_store(&store->full, true);
+    expect_state(client, false, "store_full");
+    struct ws_client *other = session(2, 0, 0, 0);
+    expect_state(other, false, "store_full");
+    atomic_store(&store->full, false);
+    expect_state(client, true, "unproven");
+    expect_state(other, true, "unproven");
+    ws_client_close(client);
+    ws_client_close(other);
+}
+
+static void a_status_reaches_the_store_at_most_once_a_second_and_the_last_one_wins(void **state)
+{
+    (void)state;
+    struct ws_client *client = dial();
+    json_decref(expect(client, "challenge"));
+    say(client,
+        "{\"type\":\"hello\",\"device\":\"dev_1\",\"token\":\"token_1\",\"firmware\":\"1.2.0\",\"config_version\":6}");
+    json_decref(expect(client, "welcome"));
+    expect_nothing(client, 50);
+    assert_int_equal(atomic_load(&store->statuses), 1);
+    assert_string_equal(store->status.firmware, "1.2.0");
+    assert_int_equal(store->status.config_version, 6);
+    assert_true(store->status.uptime_s == INT64_MIN && store->status.relay_on == -1 &&
+                store->status.at_ms > 0);
+    for (int i = 1; i <= 100; i++) {
+        say(client,
+            "{\"type\":\"status\",\"uptime_s\":%d,\"rssi\":-70,\"relay_on\":true,\"remaining_s\":312,\"config_version\":7}",
+            i);
+    }
+    expect_nothing(client, 2200);
+    assert_int_equal(atomic_load(&store->statuses), 2);
+    pthread_mutex_lock(&store->lock);
+    assert_int_equal(store->status.uptime_s, 100);
+    assert_int_equal(store->status.rssi, -70);
+    assert_int_equal(store->status.relay_on, 1);
+    assert_int_equal(store->status.remaining_s, 312);
+    assert_int_equal(store->status.config_version, 7);
+    assert_string_equal(store->status.firmware, "1.2.0");
+    pthread_mutex_unlock(&store->lock);
+    say(client, "{\"type\":\"status\",\"uptime_s\":200}");
+    say(client, "{\"type\":\"status\",\"uptime_s\":201}");
+    ws_client_send(client, "no JSON");
+    expect_error(client, "malformed", 4000); /* what was said before the end is not lost */
+    pthread_mutex_lock(&store->lock);
+    assert_int_equal(store->status.uptime_s, 201);
+    assert_true(store->status.rssi == INT64_MIN && store->status.config_version == 7);
+    pthread_mutex_unlock(&store->lock);
+}
+
 static void only_the_right_path_and_subprotocol_are_upgraded(void **state)
 {
     (void)state;
@@ -1315,6 +1935,18 @@ int main(void)
         WITH_RELAY(an_unknown_device_and_a_wrong_token_get_the_same_answer),
         WITH_RELAY(disabled_and_retired_devices_have_codes_of_their_own),
         WITH_RELAY(after_a_roll_back_a_gap_is_told_and_what_waits_comes_with_new_numbers),
+        WITH_RELAY(a_session_by_key_is_proved_by_both_sides_and_sealed_to_its_end),
+        WITH_RELAY(a_hello_signed_over_anything_else_is_unauthorized),
+        WITH_RELAY(a_hello_that_was_changed_on_its_way_is_unauthorized),
+        WITH_RELAY(the_wrong_kind_of_credential_gets_the_answer_of_a_wrong_one),
+        WITH_RELAY(disabled_and_retired_devices_with_keys_are_told_once_they_have_proved_themselves),
+        WITH_RELAY(a_key_of_low_order_is_refused_even_when_it_is_signed),
+        WITH_RELAY(a_frame_that_is_not_the_devices_next_one_ends_the_session_and_changes_nothing),
+        WITH_RELAY(an_error_is_sealed_with_the_next_number_that_the_device_awaits),
+        WITH_RELAY(a_config_comes_before_the_payments_that_it_prices),
+        WITH_RELAY(a_page_that_two_changes_have_overtaken_is_asked_for_again),
+        WITH_RELAY(a_device_is_told_of_its_backlog_and_whether_it_may_be_paid),
+        WITH_RELAY(a_status_reaches_the_store_at_most_once_a_second_and_the_last_one_wins),
         WITH_RELAY(only_the_right_path_and_subprotocol_are_upgraded),
         WITH_RELAY(what_breaks_the_protocol_is_named_and_closes_the_session),
         WITH_RELAY(messages_that_are_too_big_or_binary_are_refused),
