@@ -16,12 +16,29 @@ static void must(bool holds)
     }
 }
 
-static void check_taken(const struct device_frame *frame)
+/* Either a token, or a key and a sig, which is not among what it signs. */
+static void check_hello(const struct device_hello *hello, size_t size)
+{
+    bool keyed = hello->signed_length > 0;
+    must(hello->device[0] != '\0' && hello->resume <= INT64_MAX && hello->config_version <= INT64_MAX);
+    must(keyed == (hello->token[0] == '\0'));
+    must(!keyed || hello->signed_length + PROOF_SIG_TAIL_SIZE - 1 == size);
+}
+
+static void check_status(const struct device_status *status)
+{
+    must(status->uptime_s >= 0 || status->uptime_s == INT64_MIN);
+    must(status->remaining_s >= 0 || status->remaining_s == INT64_MIN);
+    must((status->rssi >= INT16_MIN && status->rssi <= INT16_MAX) || status->rssi == INT64_MIN);
+    must(status->relay_on >= -1 && status->relay_on <= 1);
+    must(status->has_config_version || status->config_version == 0);
+}
+
+static void check_taken(const struct device_frame *frame, size_t size)
 {
     switch (frame->type) {
     case DEVICE_HELLO:
-        must(frame->hello.device[0] != '\0' && frame->hello.token[0] != '\0' &&
-             frame->hello.resume <= INT64_MAX);
+        check_hello(&frame->hello, size);
         return;
     case DEVICE_ACK:
         must(frame->outcome.seq <= INT64_MAX);
@@ -34,6 +51,7 @@ static void check_taken(const struct device_frame *frame)
              strlen(frame->outcome.reason) < STORE_REASON_SIZE);
         return;
     case DEVICE_STATUS:
+        check_status(&frame->status);
         return;
     }
 }
@@ -43,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct device_frame frame;
     struct device_problem problem;
     if (device_frame_read((const char *)data, size, &frame, &problem) == CS_OK) {
-        check_taken(&frame);
+        check_taken(&frame, size);
         return 0;
     }
     char text[DEVICE_FRAME_SIZE];
