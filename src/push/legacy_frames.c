@@ -50,19 +50,14 @@ enum legacy_message legacy_read(const char *text, size_t length, struct legacy_r
     }
     char why[JSON_ERROR_SIZE];
     json_t *value = json_read(text, length, LEGACY_DEPTH_MOST, why);
-    if (value == NULL) {
-        snprintf(error, LEGACY_ERROR_SIZE, "%s; " SEND_THIS, why);
+    if (!json_is_object(value)) {
+        snprintf(error, LEGACY_ERROR_SIZE, "that is no JSON object, or one nested too deep; " SEND_THIS);
+        json_decref(value);
         return LEGACY_MALFORMED;
     }
-    enum legacy_message message = LEGACY_REQUEST;
-    if (json_is_object(value)) {
-        read_request(value, request, error);
-    } else {
-        snprintf(error, LEGACY_ERROR_SIZE, "that is no JSON object; " SEND_THIS);
-        message = LEGACY_MALFORMED;
-    }
+    read_request(value, request, error);
     json_decref(value);
-    return message;
+    return LEGACY_REQUEST;
 }
 
 /* Takes `value` over. */

@@ -36,6 +36,8 @@ void push_wake(struct push *push)
     pthread_mutex_lock(&push->gate);
     if (push->context != NULL) {
         lws_cancel_service(push->context);
+    } else {
+        atomic_store(&push->woken, false); /* nobody to wake yet, or any more */
     }
     pthread_mutex_unlock(&push->gate);
 }
@@ -311,9 +313,8 @@ static struct lws_context *create_context(struct push *push)
     void *loops[] = {&push->loop};
     /* Whoever offers no subprotocol is a legacy client: upgrade.c has refused the others by then. */
     static const struct lws_protocol_vhost_options is_default = {.name = "default", .value = "1"};
-    static const struct lws_protocol_vhost_options without_subprotocol = {.options = &is_default,
-                                                                          .name = LEGACY_SUBPROTOCOL,
-                                                                          .value = ""};
+    static const struct lws_protocol_vhost_options without_subprotocol = {
+        .options = &is_default, .name = LEGACY_SUBPROTOCOL, .value = ""};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = session_protocols(),
