@@ -9,6 +9,7 @@ sys.path[:0] = [str(ROOT / "tests" / "lib"), str(ROOT / "clients" / "python")]
 from blocks import Signer  # noqa: E402
 from meter import Meter  # noqa: E402
 from node import FakeNode  # noqa: E402
+from proxy import Proxy  # noqa: E402
 from relay import CONFIG, Relay  # noqa: E402
 from session import Loop, Session  # noqa: E402
 
@@ -75,6 +76,14 @@ def device(relay, shop):
 
 
 @pytest.fixture
+def key_device(relay, shop):
+    """The same by key, registered by its public key."""
+    device = relay.create_key_device("Meter 13")
+    relay.subscribe(device, shop)
+    return device
+
+
+@pytest.fixture
 def make_meter(tmp_path):
     made = []
 
@@ -86,6 +95,21 @@ def make_meter(tmp_path):
     yield make
     for meter in made:
         meter.close()
+
+
+@pytest.fixture
+def make_proxy(loop):
+    """Somebody on the way between a device and the relay."""
+    made = []
+
+    def make(relay):
+        proxy = Proxy(loop, relay.ws_url)
+        made.append(proxy)
+        return proxy
+
+    yield make
+    for proxy in made:
+        proxy.close()
 
 
 @pytest.fixture

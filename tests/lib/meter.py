@@ -16,15 +16,21 @@ class Meter:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.state_path = self.folder / "state.json"
-        token = self.folder / "token"
-        token.write_text(device["token"])
         self._command = [
             *(sys.executable, "-m", "coinslot.device", "--json", "--url", url, "--device", device["id"]),
-            *("--token-file", str(token), "--state", str(self.state_path), *arguments),
+            *(*self._credential(device), "--state", str(self.state_path), *arguments),
         ]
         self.events = []  # of all its lives
         self._changed = threading.Condition()
         self._process = None
+
+    def _credential(self, device):
+        """The device's token, or its key and the relay's."""
+        kind = "token" if "token" in device else "key"
+        file = self.folder / kind
+        file.write_text(device["token" if kind == "token" else "secret_key"])
+        relay_keys = [] if kind == "token" else device["relay_keys"]
+        return [f"--{kind}-file", str(file), *(argument for key in relay_keys for argument in ("--relay-key", key))]
 
     def plug_in(self):
         assert self._process is None

@@ -4,12 +4,15 @@ import http.client
 import json
 import os
 import re
+import secrets
 import selectors
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from coinslot.credential import DeviceKey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BINARY = Path(os.environ.get("COINSLOT_BINARY", ROOT / "build" / "debug" / "coinslot")).resolve()
@@ -196,6 +199,29 @@ class Relay:
             return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, json.loads(text))
         assert answer.getheader("Content-Type") == "application/x-ndjson"
         return [json.loads(line) for line in text.splitlines()]
+
+    def create_key_device(self, name="Meter", **fields):
+        """Registered by the public key of a pair that was made here; with its secret_key, as if the relay had made it."""
+        key = DeviceKey(secrets.token_bytes(32))
+        device = self.create_device(name, auth="key", public_key=key.public.hex(), **fields)
+        assert "secret_key" not in device and "token" not in device
+        return {**device, "secret_key": key.seed.hex()}
+
+    def change_device(self, device, **fields):
+        reply = self.rest("PATCH", f"/api/v1/devices/{device['id']}", fields)
+        assert reply.status == 200, reply
+        return reply.value
+
+    def show_device(self, device):
+        reply = self.rest("GET", f"/api/v1/devices/{device['id']}")
+        assert reply.status == 200, reply
+        return reply.value
+
+    def set_config(self, device, config):
+        """Returns the new version."""
+        reply = self.rest("PUT", f"/api/v1/devices/{device['id']}/config", config)
+        assert reply.status == 200, reply
+        return reply["version"]
 
     def subscribe(self, device, address, minimum="0"):
         """`device` as create_device gave it; `address` or an account."""

@@ -6,6 +6,8 @@ import threading
 
 import websockets
 
+from coinslot.credential import DeviceKey, KeyCredential
+
 
 class Loop:
     """One asyncio loop in a thread of its own, so that tests read from top to bottom."""
@@ -35,6 +37,7 @@ class Closed(Exception):
 class Session:
     def __init__(self, loop, url, path="/device", subprotocol="coinslot.v1", **options):
         self._loop = loop
+        self._channel = None  # in a session by key, from the welcome on
         self._socket = loop.run(self._connect(url + path, subprotocol, options))
         self.subprotocol = self._socket.subprotocol
 
@@ -45,10 +48,15 @@ class Session:
         return await websockets.connect(url, subprotocols=subprotocols, **options)
 
     def send(self, **frame):
-        self.send_text(json.dumps(frame))
+        self.send_text(self.seal(**frame))
+
+    def seal(self, **frame):
+        """The frame as it has to go out next."""
+        text = json.dumps(frame)
+        return text if self._channel is None else self._channel.seal(text)
 
     def send_text(self, text):
-        """Text, or bytes for a binary frame."""
+        """As it is. Text, or bytes for a binary frame."""
         self._loop.run(self._send(text))
 
     async def _send(self, text):
@@ -59,13 +67,18 @@ class Session:
 
     def receive(self, type=None, timeout=20):
         """The next frame, which has to be of this type. Closed when the relay closes instead."""
-        frame = self._loop.run(self._receive(timeout), timeout + 5)
+        text = self.receive_text(timeout)
+        frame = json.loads(text if self._channel is None else self._channel.open(text))
         assert type is None or frame["type"] == type, f"wanted a {type}, got {frame}"
         return frame
 
+    def receive_text(self, timeout=20):
+        """The next frame as it came."""
+        return self._loop.run(self._receive(timeout), timeout + 5)
+
     async def _receive(self, timeout):
         try:
-            return json.loads(await asyncio.wait_for(self._socket.recv(), timeout))
+            return await asyncio.wait_for(self._socket.recv(), timeout)
         except websockets.ConnectionClosed as closed:
             raise _closed(closed) from None
         except asyncio.TimeoutError:
@@ -75,7 +88,7 @@ class Session:
         """The close code, whatever frames come before it."""
         try:
             while True:
-                self.receive(timeout=timeout)
+                self.receive_text(timeout=timeout)
         except Closed as closed:
             return closed.code
 
@@ -96,6 +109,22 @@ class Session:
         """Up to the welcome, which it returns."""
         self.hello(device, resume=resume, **fields)
         return self.receive("welcome")
+
+    def hello_by_key(self, device, resume=0, **fields):
+        """As hello; `device` has its secret_key and the relay_keys. Returns the handshake, which wants the welcome."""
+        credential = KeyCredential(DeviceKey.parse(device["secret_key"]), tuple(bytes.fromhex(key) for key in device["relay_keys"]))
+        handshake = credential.begin(device["id"], self.receive_text())
+        self.send_text(handshake.hello({"resume": resume, **fields}))
+        return handshake
+
+    def greet_by_key(self, device, resume=0, **fields):
+        """Up to the welcome, which it returns; from then on frames are sealed and opened."""
+        handshake = self.hello_by_key(device, resume, **fields)
+        text = self.receive_text()
+        welcome = json.loads(text)
+        assert welcome["type"] == "welcome", welcome
+        self._channel = handshake.welcome(text)
+        return welcome
 
     def close(self):
         self._loop.run(self._socket.close())

@@ -149,7 +149,7 @@ class Device:
         failures = 0
         while True:
             ended, welcomed = await self.run_session()
-            if self._stopping.is_set() or self._is_retired(ended):
+            if self._stopping.is_set() or self.is_retired(ended):
                 self._tell({"event": "stopped", "code": ended.code, "reason": ended.reason})
                 return ended
             if welcomed:
@@ -166,7 +166,8 @@ class Device:
             self._tell({"event": "stopped", "code": ended.code, "reason": ended.reason})
             return ended
 
-    def _is_retired(self, ended: Ended) -> bool:
+    def is_retired(self, ended: Ended) -> bool:
+        """Whether it is true that this device is retired."""
         # A close frame has no MAC: anybody on the way could send a machine to its grave with one.
         return ended.code == CLOSE_RETIRED and (self._retired or not self._credential.proves_relay)
 
@@ -385,6 +386,7 @@ class Device:
             "from": payment.get("from"),
             "amount": str(amount),
             "age_s": age_s,
+            "config_version": frame.get("config_version", 0),
         }
         outcome = self.state.outcome_of(name)
         if outcome is not None:

@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional
 
 from coinslot.amount import format_nano, parse_nano, parse_raw
 from coinslot.credential import Credential, DeviceKey, KeyCredential, KeyFileError, TokenCredential, parse_public_key
-from coinslot.device import CLOSE_RETIRED, Device, Event
+from coinslot.device import Device, Event
 from coinslot.state import StateError, StateFile
 from coinslot.tariff import Tariff
 
@@ -132,7 +132,7 @@ async def _run(device: Device) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, device.stop)
     ended = await device.run()
-    return 1 if ended.code == CLOSE_RETIRED else 0
+    return 1 if device.is_retired(ended) else 0
 
 
 def main(argv: Optional[List[str]] = None) -> int:
