@@ -3,10 +3,14 @@
 import asyncio
 import json
 import threading
+import time
 
 import websockets
 
 from coinslot.credential import DeviceKey, KeyCredential
+
+
+ASIDE = ("state", "config")
 
 
 class Loop:
@@ -37,6 +41,7 @@ class Closed(Exception):
 class Session:
     def __init__(self, loop, url, path="/device", subprotocol="coinslot.v1", **options):
         self._loop = loop
+        self.aside = []
         self._channel = None  # in a session by key, from the welcome on
         self._socket = loop.run(self._connect(url + path, subprotocol, options))
         self.subprotocol = self._socket.subprotocol
@@ -66,11 +71,19 @@ class Session:
             raise _closed(closed) from None
 
     def receive(self, type=None, timeout=20):
-        """The next frame, which has to be of this type. Closed when the relay closes instead."""
-        text = self.receive_text(timeout)
-        frame = json.loads(text if self._channel is None else self._channel.open(text))
-        assert type is None or frame["type"] == type, f"wanted a {type}, got {frame}"
-        return frame
+        """
+        The next frame, which has to be of this type. What the relay says by itself (state, config) is put aside unless it is asked for.
+        Closed when the relay closes instead.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            text = self.receive_text(max(0, end - time.monotonic()))
+            frame = json.loads(text if self._channel is None else self._channel.open(text))
+            if frame["type"] in ASIDE and frame["type"] != type:
+                self.aside.append(frame)
+                continue
+            assert type is None or frame["type"] == type, f"wanted a {type}, got {frame}"
+            return frame
 
     def receive_text(self, timeout=20):
         """The next frame as it came."""
