@@ -60,7 +60,8 @@ def test_a_device_notices_that_it_meets_a_restored_store(relay, device, payer, s
     try:
         # Tokens of before are good: the key is part of the backup.
         again = make_meter(restored, device).plug_in()
-        assert again.wait_for("waiting")["code"] == 4008
+        assert again.wait_for("store_changed")["seq"] == 2
+        assert again.state()["seq"] == 2
         again.close()
     finally:
         restored.close()

@@ -42,6 +42,7 @@ def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_
     stored = len(re.findall("the relay stored", out))
     # The last one may have been on its way when the drivers were stopped.
     assert int(re.search(r"(\d+) payments stored in all runs", out).group(1)) - stored in (0, 1)
+    assert "is told its tariff, version 2: 0.1 nano for 6 min 00 s," in out
     assert "curl" in out and "/api/v1/deliveries" in out
     meter = json.loads((folder / "meter.json").read_text())
 
@@ -61,6 +62,6 @@ def test_for_the_local_network_it_says_what_that_implies(tmp_path):
         out = demo(tmp_path / "demo", "1s,q", "--lan")
         assert "HTTP on 0.0.0.0:" in out
         assert f"From the local network: http://{ADDRESS}:" in out
-        assert "Tokens go over it unencrypted" in out
+        assert "The API's token goes over it unencrypted" in out
 
     run_in_own_network(elsewhere)

@@ -47,6 +47,11 @@ def duration(seconds: int) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
 
 
+def tariff(config: Dict[str, Any]) -> str:
+    steps = config.get("tariff", {}).get("steps", [])
+    return ", ".join(f"{format_nano(parse_raw(step['amount']))} nano for {duration(step['seconds'])}" for step in steps) or "none"
+
+
 class Demo:
     def __init__(self, arguments: argparse.Namespace, screen: Screen) -> None:
         self.screen = screen
@@ -69,7 +74,7 @@ class Demo:
     # ---- the whole ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        self._folder.prepare(self._arguments.lan)
+        self._folder.prepare()
         await self._start_relay()
         try:
             self._api = await asyncio.to_thread(open_api, self._binary, self._folder, self._port(self._http))
@@ -138,7 +143,7 @@ class Demo:
             address = lan_address() or "ADDRESS"
             http, ws = f"{address}:{self._port(self._http)}", f"{address}:{self._port(self._ws)}"
             say(f"From the local network: http://{http}/api/v1/ and ws://{ws}/device")
-            say("  Tokens go over it unencrypted: whoever can read along can use them.")
+            say("  The API's token goes over it unencrypted: whoever can read along can use it. The meter's key is never sent.")
             say("  Callbacks are still taken from this machine alone.")
         if self._arguments.script is None:
             say(self.screen.paint("you", KEYS))
@@ -230,8 +235,9 @@ class Demo:
             self.screen.say("you", f"plugged the meter in again; it missed {missed}")
         meter = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "coinslot.device", "--json", "--url", f"ws://127.0.0.1:{self._port(self._ws)}"),
-            *("--device", self._device["id"], "--token-file", str(self._folder.meter_token)),
-            *("--state", str(self._folder.meter_state), "--price", "0.1", "--seconds", "360"),
+            *("--device", self._device["id"], "--key-file", str(self._folder.meter_key)),
+            *(argument for key in self._device["relay_keys"] for argument in ("--relay-key", key)),
+            *("--state", str(self._folder.meter_state)),
             stdin=DEVNULL,
             stdout=PIPE,
             start_new_session=True,
@@ -265,7 +271,11 @@ class Demo:
             self.screen.say("meter", f"{what}, tries again in {event['delay_ms']} ms", "dim")
         elif kind in ("repeat", "granted_before"):
             self.screen.say("meter", f"got seq {event['seq']} again, adds nothing")
-        elif kind not in ("noted", "stopped"):
+        elif kind == "config":
+            self.screen.say("meter", f"is told its tariff, version {event['version']}: {tariff(event['config'])}")
+        elif kind == "state" and not event["payable"]:
+            self.screen.say("meter", f"tells people not to pay now: {event['reason']}", "bad")
+        elif kind not in ("noted", "stopped", "state"):
             self.screen.say("meter", json.dumps(event), "bad")
 
     # ---- processes, keys, scripts ---------------------------------------------------------------------------------------
@@ -329,7 +339,7 @@ def _script(text: str) -> List[str]:
 
 def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev run", description="A relay, drivers who pay, and a meter. " + KEYS)
-    parser.add_argument("--lan", action="store_true", help="reachable from the local network; tokens go over it unencrypted")
+    parser.add_argument("--lan", action="store_true", help="reachable from the local network; the API's token goes over it unencrypted")
     parser.add_argument("--data", type=Path, default=Path("build/demo"), metavar="DIR", help="kept (default %(default)s)")
     parser.add_argument("--rate", default="0.33", metavar="N", help="payments per second (default %(default)s)")
     parser.add_argument("--http-port", type=int, default=7090, metavar="PORT", help="0: a free one (default %(default)s)")

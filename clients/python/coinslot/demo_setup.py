@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from coinslot.address import format_address
+from coinslot.amount import RAW_PER_NANO
+from coinslot.credential import DeviceKey
 
 CONFIG = """\
 # Written by the demo at each start.
@@ -20,11 +22,20 @@ CONFIG = """\
 # The simulated node is the only witness that its payments are confirmed.
 confirm = source
 """
-CONFIG_LAN = """
-[ws]
-# The demo's meters have tokens and no TLS: anybody on this network can read along.
-allow_plain_tokens = yes
-"""
+
+# What the meter sells. Little steps are dearer than an hour.
+TARIFF = {
+    "tariff": {
+        "steps": [
+            {"amount": str(RAW_PER_NANO // 10), "seconds": 360},
+            {"amount": str(RAW_PER_NANO // 5), "seconds": 750},
+            {"amount": str(RAW_PER_NANO // 2), "seconds": 1950},
+            {"amount": str(RAW_PER_NANO), "seconds": 4200},
+        ],
+        "cap_s": 7200,
+    },
+    "late_after_s": 3600,
+}
 
 
 class DemoError(Exception):
@@ -56,16 +67,16 @@ class Folder:
         return self.path / "meter.json"
 
     @property
-    def meter_token(self) -> Path:
-        return self.path / "meter-token"
+    def meter_key(self) -> Path:
+        return self.path / "meter-key"
 
     @property
     def meter_state(self) -> Path:
         return self.path / "meter-state.json"
 
-    def prepare(self, lan: bool) -> None:
+    def prepare(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(CONFIG + (CONFIG_LAN if lan else ""))
+        self.config.write_text(CONFIG)
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -90,10 +101,10 @@ class Api:
             connection.close()
         return answer.status, json.loads(text) if text else None
 
-    def make(self, path: str, body: Dict[str, Any]) -> Any:
-        status, value = self.call("POST", path, body)
-        if status != 201:
-            raise DemoError(f"POST {path} answered {status}: {value}")
+    def change(self, method: str, path: str, body: Dict[str, Any]) -> Any:
+        status, value = self.call(method, path, body)
+        if status not in (200, 201):
+            raise DemoError(f"{method} {path} answered {status}: {value}")
         return value
 
     def count_states(self, device: str) -> Dict[str, int]:
@@ -126,19 +137,22 @@ def open_api(binary: Path, folder: Folder, port: int) -> Api:
 
 
 def find_meter(api: Api, folder: Folder) -> Dict[str, Any]:
-    """The demo's meter, {id, address}: the one of an earlier start, or a new one."""
+    """The demo's meter, {id, address, relay_keys}: the one of an earlier start, or a new one."""
     try:
         meter = json.loads(folder.meter.read_text())
         status, device = api.call("GET", f"/api/v1/devices/{meter['id']}")
-        if status == 200 and device["state"] == "active" and folder.meter_token.exists():
+        if status == 200 and device["state"] == "active" and folder.meter_key.exists() and "relay_keys" in meter:
             return _subscribed(api, meter)
     except FileNotFoundError:
         pass
-    device = api.make("/api/v1/devices", {"name": "Meter 12, Market Square", "auth": "token"})
-    write_secret(folder.meter_token, device["token"])
-    folder.meter_state.unlink(missing_ok=True)
+    for file in (folder.meter_key, folder.meter_state):
+        file.unlink(missing_ok=True)
+    public_key = DeviceKey.make(folder.meter_key).public.hex()  # all of the pair that leaves the meter
+    body = {"name": "Meter 12, Market Square", "auth": "key", "public_key": public_key}
+    device = api.change("POST", "/api/v1/devices", body)
+    api.change("PUT", f"/api/v1/devices/{device['id']}/config", TARIFF)
     # Nobody has this account's key: the money of the demo is make-believe.
-    meter = {"id": device["id"], "address": format_address(secrets.token_bytes(32))}
+    meter = {"id": device["id"], "address": format_address(secrets.token_bytes(32)), "relay_keys": device["relay_keys"]}
     folder.meter.write_text(json.dumps(meter) + "\n")
     return _subscribed(api, meter)
 
