@@ -29,7 +29,8 @@ struct config {
     int64_t store_min_free_mb, store_inbox, store_batch;
     int legacy; /* enum push_legacy */
     int64_t limit_http_connections, limit_http_connections_loopback, limit_http_connections_per_ip;
-    int64_t limit_sessions, limit_sessions_per_ip, limit_waiting, limit_waiting_per_ip, limit_handshakes_per_s;
+    int64_t limit_sessions, limit_sessions_per_ip, limit_waiting, limit_waiting_per_ip,
+        limit_handshakes_per_s;
     int64_t limit_frame_bytes, limit_hello_timeout_s;
     int64_t limit_ping_interval_s, limit_ping_timeout_s;
     int64_t limit_window, limit_page, limit_subscriptions_per_device;

@@ -122,7 +122,7 @@ struct push {
     struct tally *tally;
     struct push_tls *tls; /* NULL: plain */
     struct tally *waiting_peers;
-    struct waiting *adopting; /* while libwebsockets takes it, until it is told that it is gone */
+    struct waiting *adopting; /* handed to libwebsockets, which does not own it yet */
     struct bucket handshakes;
     struct legacy_server *legacy;
     struct device *stalled_first, *stalled_last;

@@ -112,6 +112,9 @@ int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
         push_tls_set_up(push, user);
         return 0;
+    case LWS_CALLBACK_WSI_CREATE:
+        waiting_adopted(push);
+        return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         waiting_leave(push, wsi);
         return 0;

@@ -105,8 +105,13 @@ void waiting_take(void *context, int fd)
         /* One for all that comes before the session: libwebsockets' own begins anew with each step. */
         lws_set_timer_usecs(wsi, (lws_usec_t)push->options.hello_timeout_s * LWS_USEC_PER_SEC);
     } else if (push->adopting != NULL) {
+        push->adopting = NULL;
         leave(push, waiting); /* the socket is closed by then */
     }
+}
+
+void waiting_adopted(struct push *push)
+{
     push->adopting = NULL;
 }
 
@@ -117,9 +122,6 @@ void waiting_leave(struct push *push, struct lws *wsi)
         return;
     }
     lws_set_opaque_user_data(wsi, NULL);
-    if (push->adopting == waiting) {
-        push->adopting = NULL;
-    }
     leave(push, waiting);
 }
 

@@ -13,6 +13,8 @@ void waiting_close(struct push *push);
 
 /* Hands an accepted socket to libwebsockets, or closes it. A listener_accepted. */
 void waiting_take(void *push, int fd);
+/* libwebsockets has made it its own: from now on it will say when it is gone, even if it does not take it after all. */
+void waiting_adopted(struct push *push);
 /* It has become a session, or is gone. Harmless where that was said already. */
 void waiting_leave(struct push *push, struct lws *wsi);
 /* Its time is over. */
