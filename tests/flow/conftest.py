@@ -6,6 +6,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "lib"), str(ROOT / "clients" / "python")]
 
+from authority import Authority, Installed  # noqa: E402
 from blocks import Signer  # noqa: E402
 from meter import Meter  # noqa: E402
 from node import FakeNode  # noqa: E402
@@ -26,6 +27,19 @@ def loop():
     loop = Loop()
     yield loop
     loop.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority") / "ca")
+
+
+@pytest.fixture
+def installed(tmp_path, authority):
+    """The files of a relay's certificate, with a good one in them."""
+    files = Installed(tmp_path)
+    files.put(*authority.issue("first"))
+    return files
 
 
 @pytest.fixture
@@ -118,6 +132,8 @@ def connect(loop):
     made = []
 
     def connect_to(relay, **options):
+        if relay.ws_tls:
+            options.setdefault("ssl", relay.ws_tls)
         session = Session(loop, relay.ws_url, **options)
         made.append(session)
         return session

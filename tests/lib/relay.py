@@ -45,7 +45,8 @@ def assert_clean(stderr):
 
 
 class Relay:
-    def __init__(self, folder, config=CONFIG, arguments=(), http="127.0.0.1:0", ws="127.0.0.1:0"):
+    def __init__(self, folder, config=CONFIG, arguments=(), http="127.0.0.1:0", ws="127.0.0.1:0", http_tls=None, ws_tls=None):
+        """`http_tls`, `ws_tls`: an SSLContext to connect with, where that port speaks TLS."""
         self.folder = Path(folder)
         self.data = self.folder / "data"
         self.config = self.folder / "coinslot.conf"
@@ -54,6 +55,7 @@ class Relay:
         self.config.write_text(config)
         self._arguments = list(arguments)
         self._http, self._ws = http, ws
+        self.http_tls, self.ws_tls = http_tls, ws_tls
         self._tokens = {}
         self.process = None
 
@@ -150,7 +152,7 @@ class Relay:
 
     @property
     def ws_url(self):
-        return f"ws://{self._ws}"
+        return f"{'wss' if self.ws_tls else 'ws'}://{self._ws}"
 
     # ---- its API ----------------------------------------------------------------------------------------------------
 
@@ -168,7 +170,10 @@ class Relay:
             sent.setdefault("Authorization", f"Bearer {self.token(role)}")
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30)
+        if self.http_tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=30, context=self.http_tls)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), sent)
             answer = connection.getresponse()
