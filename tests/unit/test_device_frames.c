@@ -11,6 +11,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "lib/schema.h"
 #include "push/device_frames.h"
 
 static enum cs_err read_frame(const char *text, struct device_frame *frame, struct device_problem *problem)
@@ -392,6 +393,141 @@ static void an_error_message_that_is_too_long_is_cut_between_characters(void **s
     json_decref(parse(text, length));
 }
 
+/* ---- schema/ ------------------------------------------------------------------------------------------- */
+
+static const json_t *schema_of(const json_t *frame)
+{
+    const char *type = json_string_value(json_object_get(frame, "type"));
+    const json_t *schema = schema_load(SOURCE_DIR "/schema/messages", type);
+    if (schema == NULL) {
+        fail_msg("no schema for %s", type);
+    }
+    return schema;
+}
+
+static void assert_fits(const json_t *frame)
+{
+    char why[300];
+    if (!schema_check(schema_of(frame), frame, true, why, sizeof(why))) {
+        char *text = json_dumps(frame, JSON_COMPACT);
+        fail_msg("%s: %s", why, text);
+    }
+}
+
+/* The schema is to refuse what is wrong, too: each member that has to be there, missing, and each of another type. */
+static void assert_strict(const json_t *frame)
+{
+    const json_t *schema = schema_of(frame);
+    const char *name;
+    char why[300];
+    size_t i;
+    json_t *required, *member;
+    json_array_foreach(json_object_get(schema, "required"), i, required)
+    {
+        json_t *copy = json_copy((json_t *)(uintptr_t)frame);
+        json_object_del(copy, json_string_value(required));
+        assert_false(schema_check(schema, copy, true, why, sizeof(why)));
+        json_decref(copy);
+    }
+    json_object_foreach((json_t *)(uintptr_t)frame, name, member)
+    {
+        json_t *copy = json_copy((json_t *)(uintptr_t)frame);
+        json_object_set_new(copy, name, json_is_integer(member) ? json_string("1") : json_integer(-99999));
+        if (schema_check(schema, copy, true, why, sizeof(why))) {
+            fail_msg("the schema lets %s be anything", name);
+        }
+        json_decref(copy);
+    }
+}
+
+/* What the device says in the examples is understood as what it is. */
+static void assert_understood(const json_t *frame)
+{
+    char *text = json_dumps(frame, JSON_COMPACT);
+    struct device_frame read;
+    assert_taken(text, &read);
+    assert_string_equal(device_frame_text(read.type), json_string_value(json_object_get(frame, "type")));
+    free(text);
+}
+
+static void the_examples_fit_their_schemas_and_are_understood(void **state)
+{
+    (void)state;
+    json_t *examples =
+        json_load_file(SOURCE_DIR "/schema/examples/device-frames.json", JSON_REJECT_DUPLICATES, NULL);
+    json_t *types = json_object(), *entry;
+    size_t i;
+    assert_non_null(examples);
+    json_array_foreach(json_object_get(examples, "frames"), i, entry)
+    {
+        const json_t *frame = json_object_get(entry, "frame");
+        assert_fits(frame);
+        assert_strict(frame);
+        if (strcmp(json_string_value(json_object_get(entry, "from")), "device") == 0) {
+            assert_understood(frame);
+        }
+        json_object_set_new(types, json_string_value(json_object_get(frame, "type")), json_true());
+    }
+    assert_int_equal(json_object_size(types), 13); /* all of them */
+    json_decref(types);
+    json_decref(examples);
+}
+
+static void the_vectors_fit_their_schemas(void **state)
+{
+    (void)state;
+    json_t *vectors =
+        json_load_file(SOURCE_DIR "/schema/examples/device-vectors.json", JSON_REJECT_DUPLICATES, NULL);
+    json_t *session, *entry;
+    size_t i, k;
+    static const char *const GREETINGS[] = {"challenge", "hello", "welcome"};
+    json_array_foreach(json_object_get(vectors, "sessions"), i, session)
+    {
+        for (k = 0; k < 3; k++) {
+            json_t *frame = json_loads(json_string_value(json_object_get(session, GREETINGS[k])), 0, NULL);
+            assert_fits(frame);
+            json_decref(frame);
+        }
+        json_array_foreach(json_object_get(session, "frames"), k, entry)
+        {
+            json_t *frame = json_loads(json_string_value(json_object_get(entry, "frame")), 0, NULL);
+            assert_fits(frame);
+            json_decref(frame);
+        }
+    }
+    json_decref(vectors);
+}
+
+/* The schemas and the relay refuse the same hellos. */
+static void schema_and_relay_agree_on_credentials(void **state)
+{
+    (void)state;
+    static const char *const HELLOS[] = {
+        "{\"type\":\"hello\",\"device\":\"d\"}",
+        "{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"sig\":\"" SIG_HEX "\"}",
+        "{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"key\":\"" KEY_HEX "\"}",
+        "{\"type\":\"hello\",\"device\":\"d\",\"token\":\"t\",\"key\":\"" KEY_HEX "\",\"sig\":\"" SIG_HEX
+        "\"}",
+        "{\"type\":\"hello\",\"device\":\"d\",\"key\":\"" KEY_HEX "\"}",
+        "{\"type\":\"hello\",\"device\":\"d\",\"sig\":\"" SIG_HEX "\"}",
+        "{\"type\":\"hello\",\"device\":\"d\",\"key\":\"" KEY_HEX "\",\"sig\":\"" KEY_HEX KEY_HEX "\"}",
+    };
+    char why[300];
+    for (size_t i = 0; i < sizeof(HELLOS) / sizeof(HELLOS[0]); i++) {
+        assert_refused(HELLOS[i], "invalid");
+        json_t *frame = json_loads(HELLOS[i], 0, NULL);
+        assert_false(schema_check(schema_of(frame), frame, true, why, sizeof(why)));
+        json_decref(frame);
+    }
+}
+
+static int forget_schemas(void **state)
+{
+    (void)state;
+    schema_forget();
+    return 0;
+}
+
 static void every_close_has_a_code_of_its_own_and_a_short_reason(void **state)
 {
     (void)state;
@@ -426,6 +562,9 @@ int main(void)
         cmocka_unit_test(the_small_frames_are_as_documented),
         cmocka_unit_test(an_error_message_that_is_too_long_is_cut_between_characters),
         cmocka_unit_test(every_close_has_a_code_of_its_own_and_a_short_reason),
+        cmocka_unit_test(the_examples_fit_their_schemas_and_are_understood),
+        cmocka_unit_test(the_vectors_fit_their_schemas),
+        cmocka_unit_test(schema_and_relay_agree_on_credentials),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, forget_schemas);
 }

@@ -21,6 +21,7 @@
 #include "base/inbox.h"
 #include "base/log.h"
 #include "delivery/cursor.h"
+#include "lib/schema.h"
 #include "lib/ws_client.h"
 #include "push/device_frames.h"
 #include "push/push.h"
@@ -80,8 +81,10 @@ static char *config_body(uint64_t version)
         return NULL;
     }
     char *body = cs_alloc(LONG_BODY);
-    int length = snprintf(body, LONG_BODY, "{\"addresses\":[],\"tariff\":{\"minimum\":\"%llu\"}",
-                          (unsigned long long)version);
+    int length = snprintf(
+        body, LONG_BODY,
+        "{\"addresses\":[],\"tariff\":{\"steps\":[{\"amount\":\"%llu\",\"seconds\":60}],\"cap_s\":60}",
+        (unsigned long long)version);
     int end = version >= LONG_CONFIG ? LONG_BODY - 2 : length;
     memset(body + length, ' ', (size_t)(end - length));
     body[end] = '}';
@@ -591,6 +594,15 @@ static const char *receive(struct ws_client *client, int wait_ms, uint16_t *code
     return text;
 }
 
+/* As schema/messages says. */
+static void assert_fits(const json_t *frame, const char *type)
+{
+    char why[300];
+    if (!schema_check(schema_load(SOURCE_DIR "/schema/messages", type), frame, true, why, sizeof(why))) {
+        fail_msg("%s: %s", type, why);
+    }
+}
+
 /* The next frame has to be of this type. */
 static json_t *expect(struct ws_client *client, const char *type)
 {
@@ -605,6 +617,7 @@ static json_t *expect(struct ws_client *client, const char *type)
     if (got == NULL || strcmp(got, type) != 0) {
         fail_msg("%s where a %s was expected", text, type);
     }
+    assert_fits(frame, type);
     return frame;
 }
 
@@ -844,7 +857,9 @@ static json_t *keyed_expect(struct keyed *keyed, const char *type)
     if (text == NULL || !is_of_type(text, type)) {
         fail_msg("%s (%u) where a %s was expected", text != NULL ? text : "closed", code, type);
     }
-    return json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    json_t *frame = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    assert_fits(frame, type);
+    return frame;
 }
 
 static void keyed_expect_seq(struct keyed *keyed, const char *type, uint64_t seq)
@@ -1958,5 +1973,7 @@ int main(void)
         cmocka_unit_test(stopping_closes_every_session_with_1001_and_drops_later_posts),
         cmocka_unit_test(a_session_that_does_not_answer_the_close_does_not_hold_up_stopping),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    schema_forget();
+    return failed;
 }
