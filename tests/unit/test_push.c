@@ -367,6 +367,7 @@ static void make_key(uint8_t number, uint8_t public_key[32], uint8_t secret_key[
     crypto_sign_seed_keypair(public_key, secret_key, seed);
 }
 
+#define LETTERS    "thirty-two letters, all of ASCII" /* as a token, and as a key: see find_odd */
 #define RELAY_KEY  1
 #define DEVICE_KEY 2 /* of dev_key, dev_key_disabled and dev_key_retired */
 
@@ -408,14 +409,31 @@ static bool find_keyed(const char *id, struct store_device_key *found)
     return true;
 }
 
+/* Devices whose credential would do, if it were only of the other kind. */
+static bool find_odd(const char *id, struct store_device_key *found)
+{
+    uint8_t secret[64];
+    found->device = 1;
+    if (strcmp(id, "dev_odd_key") == 0) {
+        found->auth = DEVICE_AUTH_KEY;
+        memcpy(found->credential, LETTERS, sizeof(found->credential));
+    } else if (strcmp(id, "dev_odd_token") == 0) {
+        make_key(DEVICE_KEY, found->credential, secret);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* dev_1 … dev_4 have the tokens token_1 …; dev_disabled and dev_retired have token_x. */
 bool store_find_device(struct store *store, const char *id, struct store_device_key *found)
 {
     memset(found, 0, sizeof(*found));
     char token[16] = "token_x";
-    if (find_keyed(id, found)) {
+    if (find_keyed(id, found) || find_odd(id, found)) {
         return true;
     }
+    found->device = 0;
     if (strcmp(id, "dev_disabled") == 0) {
         found->state = DEVICE_DISABLED;
     } else if (strcmp(id, "dev_retired") == 0) {
@@ -1342,12 +1360,13 @@ static void the_wrong_kind_of_credential_gets_the_answer_of_a_wrong_one(void **s
         expect_close(keyed->client, 4002);
         free(keyed);
     }
-    uint8_t public_key[32], secret[64];
-    char token[65];
-    make_key(DEVICE_KEY, public_key, secret);
-    hex_encode_lower(public_key, 32, token);
-    expect_error(greet("dev_key", token, 0), "unauthorized", 4002);
-    assert_metric("coinslot_sessions_refused_total{reason=\"unauthorized\"} 5\n");
+    expect_error(greet("dev_odd_key", LETTERS, 0), "unauthorized", 4002);
+    struct keyed *odd = keyed_dial();
+    odd->transcript.device = "dev_odd_token";
+    keyed_write_hello(odd, "");
+    keyed_send_hello(odd);
+    keyed_expect_refusal(odd, "unauthorized", 4002);
+    assert_metric("coinslot_sessions_refused_total{reason=\"unauthorized\"} 6\n");
 }
 
 static void disabled_and_retired_devices_with_keys_are_told_once_they_have_proved_themselves(void **state)
@@ -1607,6 +1626,28 @@ static void a_device_is_told_of_its_backlog_and_whether_it_may_be_paid(void **st
     expect_state(other, true, "unproven");
     ws_client_close(client);
     ws_client_close(other);
+}
+
+static void a_page_that_is_done_in_a_moment_is_no_backlog(void **state)
+{
+    (void)state;
+    struct ws_client *client = session(1, 0, 0, 0);
+    expect_state(client, true, "unproven");
+    int states = 0;
+    const int bursts = 20;
+    for (uint64_t seq = 1; seq <= (uint64_t)bursts * (WINDOW + 1);) {
+        pay(1, seq % (WINDOW + 1) == 1 ? WINDOW + 1 : 0); /* the last one has to come by a page */
+        uint16_t code;
+        const char *text = ws_client_receive(client, WS_CLIENT_WAIT_MS, &code);
+        assert_non_null(text);
+        if (is_of_type(text, "state")) {
+            states++;
+        } else {
+            say_ack(client, seq++);
+        }
+    }
+    assert_true(states < bursts); /* two at each burst, if it were one */
+    ws_client_close(client);
 }
 
 static void a_status_reaches_the_store_at_most_once_a_second_and_the_last_one_wins(void **state)
@@ -1961,6 +2002,7 @@ int main(void)
         WITH_RELAY(a_config_comes_before_the_payments_that_it_prices),
         WITH_RELAY(a_page_that_two_changes_have_overtaken_is_asked_for_again),
         WITH_RELAY(a_device_is_told_of_its_backlog_and_whether_it_may_be_paid),
+        WITH_RELAY(a_page_that_is_done_in_a_moment_is_no_backlog),
         WITH_RELAY(a_status_reaches_the_store_at_most_once_a_second_and_the_last_one_wins),
         WITH_RELAY(only_the_right_path_and_subprotocol_are_upgraded),
         WITH_RELAY(what_breaks_the_protocol_is_named_and_closes_the_session),
