@@ -62,6 +62,7 @@ static struct push_options usual(void)
 {
     return (struct push_options){.host = "127.0.0.1",
                                  .sessions_most = 50,
+        .waiting_most = 64,
                                  .frame_most = 4096,
                                  .hello_timeout_s = 5,
                                  .ping_interval_s = 30,
