@@ -10,8 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 
-/* ---- bodies
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- bodies ---------------------------------------------------------------------------------------- */
 
 static bool take_public_key(const json_t *body, struct input_device *input, struct problem *problem)
 {
@@ -194,8 +193,7 @@ bool input_device_change(json_t *body, enum device_state *state, struct problem 
            fields_refuse(problem, "state", HINT, "there is no such state");
 }
 
-/* ---- query strings
- * --------------------------------------------------------------------------------------------- */
+/* ---- query strings --------------------------------------------------------------------------------- */
 
 static bool bad_parameter(struct problem *problem, const char *name, const char *hint)
 {

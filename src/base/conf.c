@@ -37,8 +37,7 @@ __attribute__((format(printf, 2, 3))) static void fail(struct parse *parse, cons
     va_end(arguments);
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------------- */
 
 static bool set_number(const struct conf_key *key, const char *value, void *member, char why[REASON_SIZE])
 {
@@ -150,8 +149,7 @@ void conf_set_defaults(const struct conf_key *keys, size_t count, void *target)
     }
 }
 
-/* ---- lines
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- lines ----------------------------------------------------------------------------------------- */
 
 static bool section_known(const struct parse *parse, const char *name, size_t length)
 {
@@ -323,8 +321,7 @@ enum cs_err conf_read_file(const char *path, const struct conf_key *keys, size_t
     return err;
 }
 
-/* ---- printing
- * --------------------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------------- */
 
 static void print_allowed(const struct conf_key *key, FILE *out)
 {

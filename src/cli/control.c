@@ -24,8 +24,7 @@ struct control {
     int dir_fd, socket_fd;
 };
 
-/* ---- addresses
- * ------------------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------------- */
 
 /* sun_path holds 107 bytes; a longer DIR is reached through its open descriptor. */
 static enum cs_err make_address(const char *dir, int dir_fd, struct sockaddr_un *address,
@@ -51,8 +50,7 @@ static int open_dir(const char *dir)
     return open(dir, O_DIRECTORY | O_PATH | O_CLOEXEC);
 }
 
-/* ---- lines
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------------- */
 
 /* Milliseconds until `deadline_ns`, at least 0. */
 static int time_left_ms(uint64_t deadline_ns)
@@ -145,8 +143,7 @@ static enum cs_err write_line(int fd, const json_t *value, int patience_ms)
     return err;
 }
 
-/* ---- the relay's side
- * ------------------------------------------------------------------------------------------ */
+/* ---- the relay's side ------------------------------------------------------------------------------ */
 
 static enum cs_err listen_in(struct control *control, const char *dir, char error[CONTROL_ERROR_SIZE])
 {
@@ -261,8 +258,7 @@ void control_close(struct control *control)
     free(control);
 }
 
-/* ---- the command line's side
- * ----------------------------------------------------------------------------------- */
+/* ---- the command line's side ----------------------------------------------------------------------- */
 
 static enum cs_err connect_to(const char *dir, int *fd, char error[CONTROL_ERROR_SIZE])
 {

@@ -105,8 +105,7 @@ static void on_signal(int number)
     stopping = 1;
 }
 
-/* ---- reading the command line
- * ----------------------------------------------------------------------------------- */
+/* ---- reading the command line ---------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static bool refuse(struct settings *settings, const char *format, ...)
 {
@@ -310,8 +309,7 @@ static bool read_arguments(struct settings *settings, int argc, char **argv)
     return true;
 }
 
-/* ---- running
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------------- */
 
 static void watch_signals(void)
 {

@@ -15,8 +15,7 @@
 
 #define NOTIFY_ERROR_SIZE 200
 
-/* ---- what is said
- * ---------------------------------------------------------------------------------------------- */
+/* ---- what is said ---------------------------------------------------------------------------------- */
 
 /*
  * The whole request, head and body, byte for byte as the node prints it; `host` goes without port and
@@ -26,8 +25,7 @@
 char *notify_print(const char *host, const char *target, const struct notice *notice,
                    const uint8_t *shown_link, size_t *size);
 
-/* ---- where to
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- where to -------------------------------------------------------------------------------------- */
 
 struct notify_url {
     char host[256]; /* without brackets */
@@ -38,9 +36,7 @@ struct notify_url {
 /* http://host[:port][/target]. False: `error` says what to write instead. */
 bool notify_parse_url(const char *text, struct notify_url *url, char error[NOTIFY_ERROR_SIZE]);
 
-/* ---- how
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- how ------------------------------------------------------------------------------------------- */
 
 struct notify_options {
     const struct notify_url *url; /* borrowed until notify_close */

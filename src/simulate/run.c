@@ -31,8 +31,7 @@ struct run {
     char last_error[128];
 };
 
-/* ---- what became of it
- * ----------------------------------------------------------------------------------------- */
+/* ---- what became of it ----------------------------------------------------------------------------- */
 
 static bool as_expected(enum scenario_kind kind, int status)
 {
@@ -123,8 +122,7 @@ static void on_done(void *context, void *tag, const struct notify_result *result
     free(news);
 }
 
-/* ---- the summary
- * ----------------------------------------------------------------------------------------------- */
+/* ---- the summary ----------------------------------------------------------------------------------- */
 
 static int compare_times(const void *a, const void *b)
 {
@@ -178,8 +176,7 @@ static void print_summary(struct run *run, uint64_t duration_ns)
     json_decref(line);
 }
 
-/* ---- the pace
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the pace -------------------------------------------------------------------------------------- */
 
 static void tell(struct run *run, const struct scenario_news *news)
 {

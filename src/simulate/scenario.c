@@ -40,8 +40,7 @@ struct scenario {
     size_t recent_count; /* of all time; the last RECENT_MOST are there */
 };
 
-/* ---- setting up
- * ---------------------------------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------------ */
 
 static void make_seed(uint64_t number, uint8_t seed[32])
 {
@@ -99,8 +98,7 @@ const char *scenario_kind_text(enum scenario_kind kind)
     return "?";
 }
 
-/* ---- what is due
- * --------------------------------------------------------------------------------------------- */
+/* ---- what is due ----------------------------------------------------------------------------------- */
 
 static void make_due(struct scenario *scenario, const struct scenario_news *news)
 {
@@ -150,8 +148,7 @@ static void add_noise(struct scenario *scenario, const char *how, const struct n
     make_due(scenario, &(struct scenario_news){.kind = SCENARIO_NOISE, .how = how, .notice = *notice});
 }
 
-/* ---- money
- * --------------------------------------------------------------------------------------------------- */
+/* ---- money ----------------------------------------------------------------------------------------- */
 
 static struct amount draw_amount(struct scenario *scenario)
 {
@@ -210,8 +207,7 @@ static enum cs_err fund(struct scenario *scenario, size_t driver, enum network_s
     return CS_OK;
 }
 
-/* ---- forgeries
- * ----------------------------------------------------------------------------------------------- */
+/* ---- forgeries ------------------------------------------------------------------------------------- */
 
 enum forgery { FORGED_SIGNATURE, FORGED_HASH, FORGED_AMOUNT, FORGED_LINK, FORGED_ACCOUNT };
 #define FORGERY_COUNT 5
@@ -263,8 +259,7 @@ static void forge(struct scenario *scenario, struct scenario_news *news)
     }
 }
 
-/* ---- strangers
- * ----------------------------------------------------------------------------------------------- */
+/* ---- strangers ------------------------------------------------------------------------------------- */
 
 /* Blocks as the rest of the world makes them all day: sends to each other, receives, changes of
  * representative. */
@@ -307,8 +302,7 @@ static void make_noise(struct scenario *scenario)
     add_noise(scenario, "change", &notice);
 }
 
-/* ---- payments
- * ------------------------------------------------------------------------------------------------ */
+/* ---- payments -------------------------------------------------------------------------------------- */
 
 static const uint8_t *next_target(struct scenario *scenario)
 {

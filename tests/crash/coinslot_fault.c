@@ -40,8 +40,7 @@ enum cs_err __wrap_store_submit_payment(struct store *store, const struct paymen
                                         const uint8_t *proof, size_t proof_size, const char *notice,
                                         size_t notice_size, store_payment_done done, void *context);
 
-/* ---- the control socket
- * -------------------------------------------------------------------------------------------- */
+/* ---- the control socket ---------------------------------------------------------------------------- */
 
 static void obey(struct fault_vfs *vfs, const char *line, FILE *out)
 {
@@ -110,8 +109,7 @@ static void control_start(struct fault_vfs *vfs, const char *path)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* ---- mistakes on purpose
- * ------------------------------------------------------------------------------------------- */
+/* ---- mistakes on purpose --------------------------------------------------------------------------- */
 
 enum cs_err __wrap_store_open(const struct store_options *options, struct store **store,
                               char error[STORE_ERROR_SIZE])

@@ -118,8 +118,7 @@ static bool holds(const struct run *run, const char *where, char finding[LOAD_FI
     return false;
 }
 
-/* ---- power cuts
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- power cuts ------------------------------------------------------------------------------------ */
 
 struct tally {
     uint64_t cuts, at_end, answered, taken, broken;
@@ -201,8 +200,7 @@ static int run_cuts(struct run *run)
     return tally.broken > 0 ? BROKEN : HELD;
 }
 
-/* ---- faults
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------------- */
 
 /* A full disk that is met while running must not end the process, where SQLite can say that it is one. */
 static bool end_is_allowed(const struct run *run, enum fault_action action, int code)

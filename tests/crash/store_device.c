@@ -69,8 +69,7 @@ __attribute__((format(printf, 2, 3))) static void violate(struct crash_device *d
     log_die("load", "%s", device->shared->violation);
 }
 
-/* ---- events, on the store's threads
- * ------------------------------------------------------------------------------ */
+/* ---- events, on the store's threads ---------------------------------------------------------------- */
 
 static struct news *make_news(enum news_kind kind, const struct store_session *session,
                               const struct store_delivery *deliveries, size_t count)
@@ -141,8 +140,7 @@ struct store_events crash_device_events(struct crash_device *device)
         .context = device, .live = on_live, .raised = on_raised, .ended = on_ended, .page = on_page};
 }
 
-/* ---- the device
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the device ------------------------------------------------------------------------------------ */
 
 void crash_device_begin(struct crash_device *device, struct store *store, int64_t num)
 {

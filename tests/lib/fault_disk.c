@@ -296,8 +296,7 @@ void fault_disk_close(struct fault_disk *disk)
     free(disk);
 }
 
-/* ---- the cut
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the cut --------------------------------------------------------------------------------------- */
 
 enum style { LOSE_ALL, KEEP_FIRST, PICK_WRITES, PICK_SECTORS, SHUFFLE };
 #define STYLE_COUNT 5

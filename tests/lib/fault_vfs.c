@@ -50,8 +50,7 @@ static sqlite3_file *base_of(sqlite3_file *file)
     return (sqlite3_file *)(void *)((char *)file + sizeof(struct fault_handle));
 }
 
-/* ---- the plan
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the plan -------------------------------------------------------------------------------------- */
 
 static void cut_power(struct fault_vfs *vfs, uint64_t seed)
 {
@@ -116,8 +115,7 @@ static int done(struct fault_vfs *vfs, enum fault_action action, int result)
     return result;
 }
 
-/* ---- files
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------------- */
 
 static int file_close(sqlite3_file *file)
 {
@@ -318,8 +316,7 @@ static const sqlite3_io_methods METHODS = {
     .xShmUnmap = file_shm_unmap,
 };
 
-/* ---- the VFS
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the VFS --------------------------------------------------------------------------------------- */
 
 static unsigned kind_of(int flags)
 {

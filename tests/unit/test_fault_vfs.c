@@ -59,8 +59,7 @@ static int drop_place(void **state)
     return 0;
 }
 
-/* ---- the disk alone
- * --------------------------------------------------------------------------------------------- */
+/* ---- the disk alone -------------------------------------------------------------------------------- */
 
 static void put_file(const char *path, const char *text)
 {
@@ -220,8 +219,7 @@ static void the_same_seed_gives_the_same_image(void **state)
     }
 }
 
-/* ---- SQLite above it
- * --------------------------------------------------------------------------------------------- */
+/* ---- SQLite above it ------------------------------------------------------------------------------- */
 
 static bool run(sqlite3 *db, const char *sql)
 {
@@ -328,8 +326,7 @@ static void sqlite_with_normal_sync_is_found_out(void **state)
     assert_true(lost > CUTS / 8);
 }
 
-/* ---- faults
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- faults ---------------------------------------------------------------------------------------- */
 
 static void every_call_can_fail_once_and_nothing_committed_is_lost(void **state)
 {

@@ -28,8 +28,7 @@ static struct amount raw(const char *text)
     return amount;
 }
 
-/* ---- as a relay would take it
- * ------------------------------------------------------------------------------------ */
+/* ---- as a relay would take it ---------------------------------------------------------------------- */
 
 static enum notice_verdict judge_request(const char *request, struct notice *notice)
 {
@@ -60,8 +59,7 @@ static void assert_valid(const struct notice *notice)
     assert_int_equal(judge_news(&news), NOTICE_VALID);
 }
 
-/* ---- keys and signatures
- * ----------------------------------------------------------------------------------------- */
+/* ---- keys and signatures --------------------------------------------------------------------------- */
 
 static void keys_are_derived_as_nano_documents(void **state)
 {
@@ -102,8 +100,7 @@ static void a_signature_is_valid_for_its_hash_and_key_alone(void **state)
     }
 }
 
-/* ---- printing
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------------- */
 
 static char *read_file(const char *path, size_t *size)
 {
@@ -138,8 +135,7 @@ static void every_recorded_callback_is_printed_to_the_byte(void **state)
     globfree(&found);
 }
 
-/* ---- the network
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the network ----------------------------------------------------------------------------------- */
 
 static void every_kind_of_block_passes_the_relays_checks(void **state)
 {
@@ -228,8 +224,7 @@ static void a_draft_leaves_no_trace_on_the_chain(void **state)
     network_close(network);
 }
 
-/* ---- scenarios
- * --------------------------------------------------------------------------------------------------- */
+/* ---- scenarios ------------------------------------------------------------------------------------- */
 
 #define TARGETS 5
 

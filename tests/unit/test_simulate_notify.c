@@ -26,8 +26,7 @@
 #define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define ADDRESS   "nano_3i1aq1cchnmbn9x5rsbap8b15akfh7wj7pwskuzi7ahz8oq6cobd99d4r3b7"
 
-/* ---- a server that answers what it is told to
- * ------------------------------------------------------------------------ */
+/* ---- a server that answers what it is told to ------------------------------------------------------ */
 
 struct answer {
     const char *text; /* NULL: say nothing */
@@ -106,9 +105,7 @@ static void server_stop(struct server *server)
     close(server->fd);
 }
 
-/* ---- posting
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- posting --------------------------------------------------------------------------------------- */
 
 struct outcome {
     unsigned done;
@@ -383,8 +380,7 @@ static void urls_are_read_or_explained(void **state)
     }
 }
 
-/* ---- the command
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the command ----------------------------------------------------------------------------------- */
 
 #define ARGUMENTS_MOST 16
 
