@@ -35,8 +35,8 @@ struct import {
     char text[IMPORT_LINE_BYTES];
 
     size_t entry_count, import_count, subscription_count;
-    struct entry entries[STORE_IMPORT_MOST];
-    struct store_import imports[STORE_IMPORT_MOST];
+    struct entry entries[IMPORT_GROUP_LINES];
+    struct store_import imports[IMPORT_GROUP_LINES];
 };
 
 struct import *import_open(struct store *store, const struct import_limits *limits, FILE *results)
@@ -248,7 +248,7 @@ static void end_line(struct import *import)
         struct entry *entry = &import->entries[import->entry_count++];
         entry->line = import->line;
         entry->refused = !read_device(import, entry);
-        if (import->entry_count == STORE_IMPORT_MOST ||
+        if (import->entry_count == IMPORT_GROUP_LINES ||
             import->subscription_count >= IMPORT_GROUP_SUBSCRIPTIONS) {
             finish_group(import);
         }

@@ -12,9 +12,13 @@
 
 #include "store/store.h"
 
-#define IMPORT_LINE_BYTES          65536
-#define IMPORT_RESULT_BYTES        2048 /* a result without its subscriptions is shorter */
-#define IMPORT_GROUP_SUBSCRIPTIONS 1024 /* a group ends here, too, so that payments wait for none too long */
+#define IMPORT_LINE_BYTES   65536
+#define IMPORT_RESULT_BYTES 2048 /* a result without its subscriptions is shorter */
+/* A group ends at either: it is one transaction, of some milliseconds, and payments wait for it. */
+#define IMPORT_GROUP_LINES         64
+#define IMPORT_GROUP_SUBSCRIPTIONS 256
+
+_Static_assert(IMPORT_GROUP_LINES <= STORE_IMPORT_MOST, "the store takes a group at once");
 
 struct import;
 

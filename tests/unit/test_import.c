@@ -147,13 +147,13 @@ static void results_keep_the_order_of_the_lines_over_many_groups(void **state)
 {
     (void)state;
     begin(WIDE);
-    for (int line = 1; line <= 3 * STORE_IMPORT_MOST + 7; line++) {
+    for (int line = 1; line <= 3 * IMPORT_GROUP_LINES + 7; line++) {
         char text[100];
         snprintf(text, sizeof text, line % 10 == 0 ? "{\"nome\":\"%d\"}\n" : "{\"name\":\"%d\"}\n", line);
         take(text);
     }
     finish();
-    for (int line = 1; line <= 3 * STORE_IMPORT_MOST + 7; line++) {
+    for (int line = 1; line <= 3 * IMPORT_GROUP_LINES + 7; line++) {
         expect(line, line % 10 == 0 ? "unknown_field" : NULL);
     }
     expect_end();
@@ -247,7 +247,7 @@ static void many_subscriptions_end_a_group_early(void **state)
     char text[8000];
     begin(WIDE);
     for (uint8_t line = 1; line <= 25;
-         line++) { /* 50 each, which this store takes of none: the 21st fills the group */
+         line++) { /* 50 each, which this store takes of none: the 6th fills the group */
         size_t length = (size_t)snprintf(text, sizeof text, "{\"name\":\"x\",\"subscriptions\":[");
         for (uint8_t i = 0; i < 50; i++) {
             length +=
@@ -256,7 +256,7 @@ static void many_subscriptions_end_a_group_early(void **state)
         }
         snprintf(text + length, sizeof text - length, "]}\n");
         take(text);
-        assert_int_equal(ftell(results) > 0, line >= 21);
+        assert_int_equal(ftell(results) > 0, line >= 6);
     }
     finish();
     for (int line = 1; line <= 25; line++) {
@@ -269,12 +269,12 @@ static void an_import_that_breaks_off_leaves_whole_groups_only(void **state)
 {
     (void)state;
     begin(WIDE);
-    for (int line = 1; line <= STORE_IMPORT_MOST + 40; line++) {
+    for (int line = 1; line <= IMPORT_GROUP_LINES + 40; line++) {
         take("{\"name\":\"x\"}\n");
     }
     take("{\"name\":\"half");
     import_close(import);
-    assert_int_equal(devices(), STORE_IMPORT_MOST);
+    assert_int_equal(devices(), IMPORT_GROUP_LINES);
 }
 
 static void past_a_limit_the_first_line_that_is_left_is_named(void **state)
