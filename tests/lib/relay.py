@@ -31,10 +31,10 @@ class Reply:
         return self.value[key]
 
 
-def run_coinslot(*arguments, timeout=60, **options):
+def run_coinslot(*arguments, timeout=60, binary=BINARY, **options):
     """A subcommand that ends by itself."""
     return subprocess.run(
-        [str(BINARY), *map(str, arguments)], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **options
+        [str(binary), *map(str, arguments)], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **options
     )
 
 
@@ -45,7 +45,7 @@ def assert_clean(stderr):
 
 
 class Relay:
-    def __init__(self, folder, config=CONFIG, arguments=(), http="127.0.0.1:0", ws="127.0.0.1:0", http_tls=None, ws_tls=None):
+    def __init__(self, folder, config=CONFIG, arguments=(), http="127.0.0.1:0", ws="127.0.0.1:0", http_tls=None, ws_tls=None, binary=BINARY):
         """`http_tls`, `ws_tls`: an SSLContext to connect with, where that port speaks TLS."""
         self.folder = Path(folder)
         self.data = self.folder / "data"
@@ -56,6 +56,7 @@ class Relay:
         self._arguments = list(arguments)
         self._http, self._ws = http, ws
         self.http_tls, self.ws_tls = http_tls, ws_tls
+        self.binary = binary
         self._tokens = {}
         self.process = None
 
@@ -63,14 +64,14 @@ class Relay:
 
     def command(self):
         return [
-            *(str(BINARY), "serve", "--config", str(self.config), "--data", str(self.data)),
+            *(str(self.binary), "serve", "--config", str(self.config), "--data", str(self.data)),
             *("--http", self._http, "--ws", self._ws, *self._arguments),
         ]
 
     def start(self, timeout=60, wrapper=()):
         """Until its ready line. A second start takes the same ports again, so that devices find it."""
         assert self.process is None, "it runs already"
-        assert BINARY.exists(), f"{BINARY} is not there: build it, or set COINSLOT_BINARY"
+        assert self.binary.exists(), f"{self.binary} is not there: build it, or set COINSLOT_BINARY"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*wrapper, *self.command()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=self.folder
@@ -134,7 +135,7 @@ class Relay:
             self.stop()
         assert_clean(self.stderr())
         if (self.data / "coinslot.db").exists():
-            done = run_coinslot("check", "--data", self.data)
+            done = run_coinslot("check", "--data", self.data, binary=self.binary)
             assert done.returncode == 0, done.stdout + done.stderr
 
     def stderr(self):
@@ -158,7 +159,7 @@ class Relay:
 
     def token(self, role="admin"):
         if role not in self._tokens:
-            done = run_coinslot("token", "create", "--data", self.data, "--name", f"test {role}", "--role", role)
+            done = run_coinslot("token", "create", "--data", self.data, "--name", f"test {role}", "--role", role, binary=self.binary)
             assert done.returncode == 0, done.stderr
             self._tokens[role] = done.stdout.strip()
         return self._tokens[role]
