@@ -38,7 +38,8 @@ def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_
     missed = int(re.search(r"plugged the meter in again; it missed (\d+)", out).group(1))
     assert missed >= 3
     seqs = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", out)]
-    assert seqs == list(range(1, len(seqs) + 1))
+    # A plug that is pulled between persisting and printing takes one line with it.
+    assert seqs == sorted(set(seqs)) and len(seqs) >= seqs[-1] - 1
     stored = len(re.findall("the relay stored", out))
     # The last one may have been on its way when the drivers were stopped.
     assert int(re.search(r"(\d+) payments stored in all runs", out).group(1)) - stored in (0, 1)
@@ -52,7 +53,7 @@ def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_
     assert "meter   lost the relay" in again
     later = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", again)]
     assert later == list(range(later[0], later[0] + len(later)))
-    assert later[0] == len(seqs) + 1
+    assert later[0] == seqs[-1] + 1
     state = json.loads((folder / "meter-state.json").read_text())
     assert state["seq"] == later[-1]
 
