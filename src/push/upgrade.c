@@ -1,6 +1,8 @@
 #define LOG_MODULE "push"
 #include "push/upgrade.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,6 +74,22 @@ static bool is_full(struct push *push, struct lws *wsi)
            tally_count(push->tally, &address) >= push->options.sessions_per_ip_most;
 }
 
+/*
+ * 1: answered. libwebsockets' own helper answers HTTP/1.0 before an upgrade, which Python's `websockets` takes for no answer at all: then
+ * nobody would read why. Any words may follow the status (RFC 9112, section 4).
+ */
+static int answer(struct lws *wsi, unsigned int status, const char *why)
+{
+    char bytes[LWS_PRE + 512];
+    int length = snprintf(bytes + LWS_PRE, sizeof(bytes) - LWS_PRE,
+                          "HTTP/1.1 %u Refused\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+                          "Content-Length: %zu\r\n\r\n%s\n",
+                          status, strlen(why) + 1, why);
+    assert(length > 0 && (size_t)length < sizeof(bytes) - LWS_PRE);
+    int written = lws_write(wsi, (unsigned char *)bytes + LWS_PRE, (size_t)length, LWS_WRITE_HTTP_HEADERS);
+    return written == length ? 1 : -1;
+}
+
 /* 0: go on with the upgrade; 1: answered. */
 static int judge_upgrade(struct push *push, struct lws *wsi)
 {
@@ -99,7 +117,7 @@ static int judge_upgrade(struct push *push, struct lws *wsi)
     } else {
         return 0;
     }
-    return lws_return_http_status(wsi, status, why) == 0 ? 1 : -1;
+    return answer(wsi, status, why);
 }
 
 int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
