@@ -10,10 +10,11 @@
 
 _Static_assert(PROOF_PUBLIC_SIZE == crypto_sign_PUBLICKEYBYTES &&
                    PROOF_SECRET_SIZE == crypto_sign_SECRETKEYBYTES &&
-                   PROOF_SIGNATURE_SIZE == crypto_sign_BYTES &&
-                   PROOF_EXCHANGE_SIZE == crypto_kx_PUBLICKEYBYTES &&
-                   PROOF_EXCHANGE_SIZE == crypto_kx_SECRETKEYBYTES && crypto_kx_SESSIONKEYBYTES == 32,
+                   PROOF_SIGNATURE_SIZE == crypto_sign_BYTES,
                "libsodium's sizes");
+_Static_assert(PROOF_EXCHANGE_SIZE == crypto_kx_PUBLICKEYBYTES, "libsodium's sizes");
+_Static_assert(PROOF_EXCHANGE_SIZE == crypto_kx_SECRETKEYBYTES, "libsodium's sizes");
+_Static_assert(crypto_kx_SESSIONKEYBYTES == 32, "libsodium's sizes");
 
 /* ---- the transcript ---------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,11 @@ struct text {
     size_t size, at;
 };
 
+static struct text text_in(char *bytes, size_t size)
+{
+    return (struct text){bytes, size, 0};
+}
+
 __attribute__((format(printf, 2, 3))) static void append(struct text *text, const char *format, ...)
 {
     va_list arguments;
@@ -61,7 +66,7 @@ size_t device_frame_room(const char *config)
 
 size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const struct device_challenge *challenge)
 {
-    struct text frame = {text, DEVICE_FRAME_SIZE, 0};
+    struct text frame = text_in(text, DEVICE_FRAME_SIZE);
     append(&frame, "{\"type\":\"challenge\"");
     append_hex(&frame, "nonce", challenge->nonce);
     append_hex(&frame, "key", challenge->key);
@@ -72,7 +77,7 @@ size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const struct device_
 
 size_t device_frame_welcome(char *text, const struct device_welcome *welcome)
 {
-    struct text frame = {text, device_frame_room(welcome->config), 0};
+    struct text frame = text_in(text, device_frame_room(welcome->config));
     char now[CLOCK_TEXT_SIZE];
     clock_format_ms(welcome->now_ms, now);
     append(&frame, "{\"type\":\"welcome\",\"time\":\"%s\"", now);
@@ -111,7 +116,7 @@ static void append_payment(struct text *frame, const struct store_delivery *deli
 
 size_t device_frame_payment(char *text, const struct store_delivery *delivery, int64_t now_ms)
 {
-    struct text frame = {text, device_frame_room(delivery->config), 0};
+    struct text frame = text_in(text, device_frame_room(delivery->config));
     append(&frame, "{\"type\":\"payment\",\"seq\":%" PRIu64 ",\"config_version\":%" PRIu64, delivery->seq,
            delivery->config_version);
     if (delivery->config != NULL) {
@@ -125,7 +130,7 @@ size_t device_frame_payment(char *text, const struct store_delivery *delivery, i
 
 size_t device_frame_gap(char text[DEVICE_FRAME_SIZE], uint64_t from, uint64_t to, const char *reason)
 {
-    struct text frame = {text, DEVICE_FRAME_SIZE, 0};
+    struct text frame = text_in(text, DEVICE_FRAME_SIZE);
     append(&frame, "{\"type\":\"gap\",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"%s\"}", from, to,
            reason);
     return frame.at;
@@ -133,21 +138,21 @@ size_t device_frame_gap(char text[DEVICE_FRAME_SIZE], uint64_t from, uint64_t to
 
 size_t device_frame_noted(char text[DEVICE_FRAME_SIZE], uint64_t seq)
 {
-    struct text frame = {text, DEVICE_FRAME_SIZE, 0};
+    struct text frame = text_in(text, DEVICE_FRAME_SIZE);
     append(&frame, "{\"type\":\"noted\",\"seq\":%" PRIu64 "}", seq);
     return frame.at;
 }
 
 size_t device_frame_config(char *text, uint64_t version, const char *config)
 {
-    struct text frame = {text, device_frame_room(config), 0};
+    struct text frame = text_in(text, device_frame_room(config));
     append(&frame, "{\"type\":\"config\",\"version\":%" PRIu64 ",\"config\":%s}", version, config);
     return frame.at;
 }
 
 size_t device_frame_state(char text[DEVICE_FRAME_SIZE], bool caught_up, bool payable, const char *reason)
 {
-    struct text frame = {text, DEVICE_FRAME_SIZE, 0};
+    struct text frame = text_in(text, DEVICE_FRAME_SIZE);
     append(&frame, "{\"type\":\"state\",\"caught_up\":%s,\"payable\":%s,\"reason\":\"%s\"}",
            caught_up ? "true" : "false", payable ? "true" : "false", reason);
     return frame.at;
@@ -157,7 +162,7 @@ size_t device_frame_error(char text[DEVICE_FRAME_SIZE], const char *code, const 
 {
     /* In the worst case each byte takes six. */
     const size_t most = (DEVICE_FRAME_SIZE - 100) / 6;
-    struct text frame = {text, DEVICE_FRAME_SIZE, 0};
+    struct text frame = text_in(text, DEVICE_FRAME_SIZE);
     append(&frame, "{\"type\":\"error\",\"code\":\"%s\",\"message\":\"", code);
     append_escaped(&frame, message, most);
     append(&frame, "\"}");
