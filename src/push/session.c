@@ -408,7 +408,7 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return *held != NULL ? write_some(*held) : 0;
     case LWS_CALLBACK_TIMER:
-        return *held != NULL ? time_out(*held) : 0;
+        return held != NULL && *held != NULL ? time_out(*held) : upgrade_callback(wsi, reason, user, in, length);
     case LWS_CALLBACK_CLOSED:
         if (*held != NULL) {
             close_session(*held);

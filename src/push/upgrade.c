@@ -137,8 +137,7 @@ int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
         waiting_leave(push, wsi);
         return 0;
     case LWS_CALLBACK_TIMER:
-        waiting_time_out(push);
-        return -1;
+        return waiting_times_out(push, wsi) ? -1 : 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         if (strcasecmp(in, "websocket") != 0) {
             return -1;

@@ -125,7 +125,11 @@ void waiting_leave(struct push *push, struct lws *wsi)
     leave(push, waiting);
 }
 
-void waiting_time_out(struct push *push)
+bool waiting_times_out(struct push *push, struct lws *wsi)
 {
-    metrics_add(push->counters.refused[DEVICE_CLOSE_HELLO_TIMEOUT], 1);
+    bool waits = lws_get_opaque_user_data(wsi) != NULL;
+    if (waits) {
+        metrics_add(push->counters.refused[DEVICE_CLOSE_HELLO_TIMEOUT], 1);
+    }
+    return waits;
 }

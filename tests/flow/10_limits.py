@@ -176,14 +176,15 @@ def test_the_node_finds_a_connection_when_others_have_taken_all(tmp_path, signer
     notice = payer.send(shop, 5)
 
     def elsewhere():
-        config = limited(http_connections=5, http_connections_loopback=2, http_connections_per_ip=4) + "[http]\nidle_timeout_s = 600\nrequest_timeout_s = 600\n"
+        config = limited(http_connections=12, http_connections_loopback=3, http_connections_per_ip=4) + "[http]\nidle_timeout_s = 600\nrequest_timeout_s = 600\n"
         relay = Relay(tmp_path / "relay", config, http="0.0.0.0:0").start()
         device = relay.create_device()
         relay.subscribe(device, shop)
         silent = [dial(relay.http_port, b"GET /healthz", host=ADDRESS) for _ in range(4)]
-        wait_until(lambda: relay.metrics()["coinslot_http_connections"] >= 4, what="the silent ones")
+        wait_until(lambda: relay.metrics()["coinslot_http_connections"] >= 5, what="the silent ones")
         assert is_closed(dial(relay.http_port, host=ADDRESS), 5)
-        silent.append(dial(relay.http_port, b"GET /healthz"))
+        silent += [dial(relay.http_port, b"GET /healthz") for _ in range(8)]
+        wait_until(lambda: relay.metrics()["coinslot_http_connections"] >= 13, what="the silent ones")
         assert FakeNode(relay.http_port).notify(notice).status == 200
         assert [payment["hash"] for payment in relay.payments()] == [notice.hash]
         assert relay.metrics()['coinslot_http_connections_refused_total{limit="per_ip"}'] == 1
