@@ -173,8 +173,8 @@ static void submit(struct callback *callback, struct http_request *request, cons
     http_request_defer(request);
     size_t size;
     const char *body = http_request_body(request, &size);
-    enum cs_err err = store_submit_payment(callback->store, payment, proof, sizeof(proof), body, size, on_stored,
-                                           pending);
+    enum cs_err err =
+        store_submit_payment(callback->store, payment, proof, sizeof(proof), body, size, on_stored, pending);
     if (err != CS_OK) {
         free(pending);
         refuse_payment(callback, request, err);

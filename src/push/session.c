@@ -385,17 +385,20 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
 {
     struct session **held = user;
     struct push *push = lws_context_user(lws_get_context(wsi));
+    /* Connections that are no session yet come here too: libwebsockets binds them to the default subprotocol (push.c). */
+    bool is_session = held != NULL && *held != NULL;
     /* The reasons are libwebsockets' and many: this switch names those that matter. */
     switch ((int)reason) {
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+    case LWS_CALLBACK_HTTP:
+        return upgrade_callback(wsi, reason, user, in, length);
+    case LWS_CALLBACK_TIMER:
+        return is_session ? time_out(*held) : upgrade_callback(wsi, reason, user, in, length);
     case LWS_CALLBACK_ESTABLISHED: {
         const struct session_protocol *protocol = lws_get_protocol(wsi)->user;
         *held = open_session(push, wsi, protocol);
         return 0;
     }
-    /* Connections that are no session yet come here too: libwebsockets binds them to the default subprotocol (push.c). */
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-    case LWS_CALLBACK_HTTP:
-        return upgrade_callback(wsi, reason, user, in, length);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return upgrade_is_to(wsi, lws_get_protocol(wsi)->user) ? 0 : 1;
     case LWS_CALLBACK_RECEIVE_PONG:
@@ -406,11 +409,9 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         read_some(*held, in, length);
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        return *held != NULL ? write_some(*held) : 0;
-    case LWS_CALLBACK_TIMER:
-        return held != NULL && *held != NULL ? time_out(*held) : upgrade_callback(wsi, reason, user, in, length);
+        return is_session ? write_some(*held) : 0;
     case LWS_CALLBACK_CLOSED:
-        if (*held != NULL) {
+        if (is_session) {
             close_session(*held);
             *held = NULL;
         }

@@ -271,7 +271,7 @@ struct replay_request {
     struct store_session session;
     uint64_t from, to, head, config_version;
 };
-void replay_ask(struct store *store, const struct replay_request *request);
+void replay_ask(struct store *store, const struct replay_request *asked);
 void replay_open(struct store *store);
 void replay_close(struct store *store);
 void *replay_main(void *context); /* the store */

@@ -14,7 +14,8 @@ static const char *const CONFIG_SQL[] = {
     [READ_BODY] = "SELECT body FROM device_config WHERE device = ? AND version = ?",
     [READ_ADDRESSES] = "SELECT a.chain, a.bytes FROM subscription s JOIN address a ON a.num = s.address "
                        "WHERE s.device = ? AND s.removed_at IS NULL ORDER BY s.num",
-    [INSERT_CONFIG] = "INSERT INTO device_config (device, version, settings, body, created_at) VALUES (?, ?, ?, ?, ?)",
+    [INSERT_CONFIG] =
+        "INSERT INTO device_config (device, version, settings, body, created_at) VALUES (?, ?, ?, ?, ?)",
 };
 
 void config_sql_open(struct store *store)
@@ -57,7 +58,8 @@ static json_t *read_addresses(struct store *store, const struct device *device)
         enum chain chain;
         int length = sqlite3_column_bytes(read, 1);
         char text[ADDRESS_TEXT_SIZE];
-        if (chain_parse((const char *)sqlite3_column_text(read, 0), &chain) && length > 0 && length <= ADDRESS_BYTES_MAX) {
+        if (chain_parse((const char *)sqlite3_column_text(read, 0), &chain) && length > 0 &&
+            length <= ADDRESS_BYTES_MAX) {
             address.chain = (uint8_t)chain;
             address.length = (uint8_t)length;
             memcpy(address.bytes, sqlite3_column_blob(read, 1), (size_t)length);
@@ -68,9 +70,11 @@ static json_t *read_addresses(struct store *store, const struct device *device)
     return addresses;
 }
 
-enum cs_err config_write(struct store *store, struct device *device, const char *settings, struct config_change *change)
+enum cs_err config_write(struct store *store, struct device *device, const char *settings,
+                         struct config_change *change)
 {
-    char *current = settings == NULL && device->config_version > 0 ? read_current(store, READ_SETTINGS, device) : NULL;
+    char *current =
+        settings == NULL && device->config_version > 0 ? read_current(store, READ_SETTINGS, device) : NULL;
     const char *text = settings != NULL ? settings : current != NULL ? current : "{}";
     json_t *body = json_pack("{s:o}", "addresses", read_addresses(store, device));
     json_t *given = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
@@ -113,7 +117,8 @@ static enum cs_err set_apply(struct store *store, struct command *base)
     if (device == NULL) {
         return CS_ENOTFOUND;
     }
-    return device->state == DEVICE_RETIRED ? CS_EDENIED : config_write(store, device, set->settings, &set->change);
+    return device->state == DEVICE_RETIRED ? CS_EDENIED
+                                           : config_write(store, device, set->settings, &set->change);
 }
 
 static void set_committed(struct store *store, struct command *base)

@@ -167,7 +167,8 @@ static void roll_committed(struct store *store, struct command *base)
     pthread_mutex_unlock(&store->key_lock);
 }
 
-static const struct command_kind ROLL_KIND = {"roll_relay_key", true, roll_apply, roll_committed, writer_wake};
+static const struct command_kind ROLL_KIND = {"roll_relay_key", true, roll_apply, roll_committed,
+                                              writer_wake};
 
 enum cs_err store_roll_relay_key(struct store *store)
 {

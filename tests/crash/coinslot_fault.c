@@ -134,10 +134,11 @@ enum cs_err __wrap_store_submit_payment(struct store *store, const struct paymen
                                         size_t notice_size, store_payment_done done, void *context)
 {
     if (getenv("COINSLOT_FAULT_EARLY") == NULL) {
-        return __real_store_submit_payment(store, payment, proof, proof_size, notice, notice_size, done, context);
+        return __real_store_submit_payment(store, payment, proof, proof_size, notice, notice_size, done,
+                                           context);
     }
-    enum cs_err err = __real_store_submit_payment(store, payment, proof, proof_size, notice, notice_size, ignore_answer,
-                                                   NULL);
+    enum cs_err err = __real_store_submit_payment(store, payment, proof, proof_size, notice, notice_size,
+                                                  ignore_answer, NULL);
     if (err == CS_OK) {
         done(context, CS_OK, STORE_PAYMENT_STORED);
     }

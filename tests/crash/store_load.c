@@ -85,7 +85,8 @@ static void try_one(struct life *life, uint64_t *random)
     if (life->options->early) {
         atomic_store(&life->shared->answered[number], 1);
     }
-    if (store_submit_payment(life->store, &payment, proof, sizeof(proof), NULL, 0, answer, attempt) != CS_OK) {
+    if (store_submit_payment(life->store, &payment, proof, sizeof(proof), NULL, 0, answer, attempt) !=
+        CS_OK) {
         atomic_fetch_sub(&life->outstanding, 1);
         free(attempt);
     }

@@ -308,7 +308,9 @@ class Recorder:
         self._thread.join(30)
         assert not self._thread.is_alive()
         self._listener.close()
-        return self.items
+        # The sketch does not stay for the answer to its close frame.
+        end = next(index for index, item in enumerate(self.items) if item["from"] == "client" and item.get("opcode") == "close")
+        return self.items[: end + 1]
 
 
 class Replay:

@@ -8,7 +8,16 @@
 #include "store/reader.h"
 #include "store/store.h"
 
-enum posted_kind { POSTED_BEGUN, POSTED_LIVE, POSTED_RAISED, POSTED_ENDED, POSTED_PAGE, POSTED_NOTED, POSTED_CONFIG, POSTED_HEARD };
+enum posted_kind {
+    POSTED_BEGUN,
+    POSTED_LIVE,
+    POSTED_RAISED,
+    POSTED_ENDED,
+    POSTED_PAGE,
+    POSTED_NOTED,
+    POSTED_CONFIG,
+    POSTED_HEARD
+};
 
 /* What the store told the push server, in its order. */
 struct posted {
@@ -22,7 +31,7 @@ struct posted {
     char reason[STORE_REASON_SIZE]; /* ended */
     char *config;                   /* begun, config: the body; heard: the notice; or NULL */
     size_t count;
-    bool deliveries_had_config[8]; /* of a page: the body itself was borrowed */
+    bool deliveries_had_config[8];      /* of a page: the body itself was borrowed */
     struct store_delivery deliveries[]; /* live: one; page: count */
 };
 

@@ -62,7 +62,7 @@ static struct push_options usual(void)
 {
     return (struct push_options){.host = "127.0.0.1",
                                  .sessions_most = 50,
-        .waiting_most = 64,
+                                 .waiting_most = 64,
                                  .frame_most = 4096,
                                  .hello_timeout_s = 5,
                                  .ping_interval_s = 30,
@@ -739,6 +739,24 @@ static void who_names_no_address_is_closed_after_a_while(void **state)
     stop();
 }
 
+/* libwebsockets binds whoever connects to the default subprotocol, which is the legacy one. */
+static void who_asks_for_no_session_at_all_has_the_same_while(void **state)
+{
+    (void)state;
+    start(give_a_second);
+    int fd = wire_dial(port);
+    usleep(600000);
+    wire_put(fd, "GET /call HTTP/1.1\r\nHost: x\r\n\r\n");
+    char text[1024] = "";
+    assert_true(wire_get(fd, text, sizeof(text) - 1, WIRE_WAIT_MS) > 0);
+    assert_non_null(strstr(text, " 426 "));
+    assert_int_equal(wire_get(fd, text, sizeof(text) - 1, WIRE_WAIT_MS),
+                     0); /* libwebsockets alone would begin anew */
+    close(fd);
+    assert_true(metric_is("coinslot_sessions_refused_total{reason=\"hello_timeout\"} 1"));
+    stop();
+}
+
 static void a_client_that_takes_nothing_is_closed_and_the_others_go_on(void **state)
 {
     (void)state;
@@ -1052,6 +1070,7 @@ int main(void)
         WITH_RELAY(a_message_that_is_too_long_ends_the_session),
         WITH_RELAY(binary_and_fragments_and_pings_are_taken_as_the_old_server_took_them),
         cmocka_unit_test(who_names_no_address_is_closed_after_a_while),
+        cmocka_unit_test(who_asks_for_no_session_at_all_has_the_same_while),
         WITH_RELAY(a_client_that_takes_nothing_is_closed_and_the_others_go_on),
         cmocka_unit_test(what_too_many_payments_at_once_would_take_is_dropped_and_counted),
         cmocka_unit_test(a_client_that_is_deaf_while_it_counts_down_is_pinged_but_not_cut),

@@ -268,8 +268,8 @@ static void the_signed_block_is_kept_beside_its_payment(void **state)
     uint8_t proof[STORE_PROOF_MAX] = {0xab};
     struct submitted submitted = {0};
     assert_int_equal(pay(fixture, &without), STORE_PAYMENT_STORED);
-    assert_int_equal(store_submit_payment(fixture->store, &with, proof, sizeof(proof), NULL, 0, note, &submitted),
-                     CS_OK);
+    assert_int_equal(
+        store_submit_payment(fixture->store, &with, proof, sizeof(proof), NULL, 0, note, &submitted), CS_OK);
     memset(proof, 0, sizeof(proof)); /* it was copied */
     store_fixture_settle(fixture);
     assert_int_equal(submitted.outcome, STORE_PAYMENT_STORED);
@@ -329,7 +329,8 @@ static void a_full_inbox_refuses_and_loses_nothing_that_it_took(void **state)
         assert_int_equal(submitted[i].called, i < 5);
         assert_int_equal(submitted[i].err, CS_OK);
     }
-    assert_int_equal(store_submit_payment(store, &payments[5], NULL, 0, NULL, 0, note, &submitted[5]), CS_ECLOSED);
+    assert_int_equal(store_submit_payment(store, &payments[5], NULL, 0, NULL, 0, note, &submitted[5]),
+                     CS_ECLOSED);
     assert_int_equal(head_of(fixture, device.id), 5);
 }
 
