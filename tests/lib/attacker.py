@@ -3,7 +3,7 @@
 
     attacker.py HOST HTTP-PORT WS-PORT SOCKETS
 
-Until SIGTERM; then it prints what it did, as JSON. It is nice and has a pace: what it shall take from the relay is sockets and work, not the
+Until SIGTERM, or for three minutes at most; then it prints what it did, as JSON. It is nice and has a pace: what it shall take from the relay is sockets and work, not the
 processor, which it would not share if it were where attackers are.
 """
 
@@ -19,6 +19,7 @@ import time
 TURN_S = 0.05
 DIALS, WRONGS = 60, 40  # a turn, at most
 PATIENCE_S = 2
+MOST_S = 180  # then it ends by itself; so it does when whoever started it is gone
 SLOW = {
     "http": b"POST /callback/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\nX-Slow: ",
     "ws": b"GET /device HTTP/1.1\r\nHost: x\r\nX-Slow: ",
@@ -98,8 +99,9 @@ class Attack:
                 self.counts["turned_away"] += 1
 
     def run(self):
-        dripped = time.monotonic()
-        while self.going:
+        dripped = began = time.monotonic()
+        parent = os.getppid()
+        while self.going and time.monotonic() - began < MOST_S and os.getppid() == parent:
             turn = time.monotonic()
             try:
                 self.hold("http")
