@@ -12,6 +12,7 @@
 
 #include "base/bucket.h"
 #include "base/inbox.h"
+#include "base/wheel.h"
 #include "push/device_frames.h"
 #include "push/push.h"
 
@@ -114,9 +115,11 @@ struct push {
     uv_timer_t retry;    /* runs while something waits for room in the store's inbox */
     uv_timer_t deadline; /* of stopping */
     uv_timer_t second;   /* once a second, all sessions */
-    bool payable;        /* the store takes payments; asked once a second */
+    uv_timer_t tick;     /* of the wheel */
+    struct wheel
+        wheel; /* the timers of connections: libwebsockets keeps its own in a sorted list, and walks it for each one */
+    bool payable; /* the store takes payments; asked once a second */
     struct lws_vhost *vhost;
-    lws_retry_bo_t silence;
     struct listener *listener; /* NULL once stopping */
     struct sessions *sessions;
     struct tally *tally;
@@ -133,6 +136,9 @@ struct push {
 void push_wake(struct push *push);
 /* Drains the mailbox and tries again what the store had no room for. */
 void push_on_wake(struct push *push);
+/* Has it run after that time, or a little later; it may be set already. wheel_clear takes it back. */
+void push_set_timer(struct push *push, struct wheel_timer *timer, uint64_t ms,
+                    void (*run)(struct wheel_timer *timer));
 /* Starts the timer that tries again. */
 void push_retry_soon(struct push *push);
 

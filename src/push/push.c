@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "push/device.h"
 #include "push/internal.h"
@@ -22,6 +23,7 @@
 #define POSTS_AT_ONCE    256
 #define RETRY_MS         20
 #define SECOND_MS        1000
+#define TICK_MS          100
 #define STOP_PATIENCE_MS 3000
 #define FILES_MORE       3072    /* descriptors for everything but sessions */
 #define FILES_SANE       1048576 /* libwebsockets lays its tables out for the whole limit */
@@ -206,6 +208,31 @@ static void on_second(uv_timer_t *timer)
     push_wake(push);
 }
 
+static uint64_t now_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
+static void on_tick(uv_timer_t *uv_timer)
+{
+    struct push *push = uv_timer->data;
+    bool any = false;
+    for (struct wheel_timer *timer; (timer = wheel_take(&push->wheel, now_ms() / TICK_MS)) != NULL;
+         any = true) {
+        timer->run(timer);
+    }
+    if (any) {
+        push_wake(push);
+    }
+}
+
+void push_set_timer(struct push *push, struct wheel_timer *timer, uint64_t ms,
+                    void (*run)(struct wheel_timer *timer))
+{
+    uint64_t due = (now_ms() + ms) / TICK_MS + 1;
+    wheel_set(&push->wheel, timer, due > push->wheel.now ? due - push->wheel.now : 1, run);
+}
+
 /* Ends libwebsockets on our loop: its handles close while the loop runs, and a second call frees the rest. */
 static void tear_down(struct push *push)
 {
@@ -222,6 +249,7 @@ static void tear_down(struct push *push)
     uv_close((uv_handle_t *)&push->retry, NULL);
     uv_close((uv_handle_t *)&push->deadline, NULL);
     uv_close((uv_handle_t *)&push->second, NULL);
+    uv_close((uv_handle_t *)&push->tick, NULL);
     if (push->library != NULL) {
         lws_context_destroy(push->library);
     }
@@ -305,11 +333,7 @@ static void on_library_log(int level, const char *line)
 
 static struct lws_context *create_context(struct push *push)
 {
-    uint32_t hangup_s = push->options.ping_interval_s + push->options.ping_timeout_s;
-    push->silence.secs_since_valid_ping =
-        (uint16_t)(push->options.ping_interval_s < UINT16_MAX / 2 ? push->options.ping_interval_s
-                                                                  : UINT16_MAX / 2);
-    push->silence.secs_since_valid_hangup = (uint16_t)(hangup_s < UINT16_MAX ? hangup_s : UINT16_MAX);
+    static const lws_retry_bo_t no_pings = {0}; /* session.c sends them */
     void *loops[] = {&push->loop};
     /* Whoever offers no subprotocol is a legacy client: upgrade.c has refused the others by then. */
     static const struct lws_protocol_vhost_options is_default = {.name = "default", .value = "1"};
@@ -325,7 +349,7 @@ static struct lws_context *create_context(struct push *push)
         .pcontext = &push->library,
         .gid = -1,
         .uid = -1,
-        .retry_and_idle_policy = &push->silence,
+        .retry_and_idle_policy = &no_pings,
         .timeout_secs = push->options.hello_timeout_s,
         .timeout_secs_ah_idle = push->options.hello_timeout_s,
         .server_string = "coinslot",
@@ -343,7 +367,10 @@ enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
     uv_timer_init(&push->loop, &push->retry);
     uv_timer_init(&push->loop, &push->deadline);
     uv_timer_init(&push->loop, &push->second);
-    push->retry.data = push->deadline.data = push->second.data = push;
+    uv_timer_init(&push->loop, &push->tick);
+    push->retry.data = push->deadline.data = push->second.data = push->tick.data = push;
+    wheel_init(&push->wheel, now_ms() / TICK_MS);
+    uv_timer_start(&push->tick, on_tick, TICK_MS, TICK_MS);
     push->payable = store_refusal(push->store) == NULL;
     uv_timer_start(&push->second, on_second, SECOND_MS, SECOND_MS);
     enum cs_err err = listener_open(&push->loop, push->options.host, push->options.port, waiting_take, push,

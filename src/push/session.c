@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,9 +39,12 @@ struct session {
     uint32_t queued;
     uint16_t end_code; /* 0: not ending */
     bool reading;
-    bool timed;   /* a timeout is wanted */
-    bool closing; /* the close frame is all that is left to send */
-    bool counted; /* among its peer's */
+    bool pinged;      /* and no pong has come since */
+    bool ping_wanted; /* it is still to be sent */
+    bool over;        /* libwebsockets is about to close the connection */
+    bool closing;     /* the close frame is all that is left to send */
+    bool counted;     /* among its peer's */
+    struct wheel_timer timeout, silence;
     /* Whose; an IPv4 address fits too. Kept, for a socket that was reset does not know its peer any more. */
     struct sockaddr_in6 peer;
     bool private;
@@ -194,6 +198,7 @@ void session_end(struct session *session, uint16_t code, const char *reason)
     session->end_reason = reason;
     session_set_reading(session,
                         true); /* what still comes is dropped, but the peer's close frame has to be seen */
+    wheel_clear(&session->silence);
     session_set_timeout(session, END_PATIENCE_S);
     lws_callback_on_writable(session->wsi);
 }
@@ -206,6 +211,29 @@ void session_set_reading(struct session *session, bool reading)
     }
 }
 
+/*
+ * The close frame goes out only if the wsi is closed while nothing is under way, and from a timer: Debian's libwebsockets 4.1.6 is built
+ * with _DEBUG, where a close that any other callback asks for is done twice on libuv, and the second one cuts the connection
+ * (lws_service_fd_tsi, "uv repeat test").
+ */
+static void close_soon(struct session *session)
+{
+    session->over = true;
+    wheel_clear(&session->timeout);
+    wheel_clear(&session->silence);
+    lws_set_timer_usecs(session->wsi, 1);
+}
+
+static void on_timeout(struct wheel_timer *timer)
+{
+    struct session *session = (struct session *)((char *)timer - offsetof(struct session, timeout));
+    if (session->end_code == 0) {
+        session->protocol->timeout(session->state);
+    } else if (!session->over) {
+        close_soon(session); /* the queue did not drain in time */
+    }
+}
+
 void session_set_timeout(struct session *session, uint32_t seconds)
 {
     session_set_timeout_ms(session, seconds * 1000);
@@ -213,10 +241,9 @@ void session_set_timeout(struct session *session, uint32_t seconds)
 
 void session_set_timeout_ms(struct session *session, uint32_t ms)
 {
-    /* libwebsockets 4.1.6 takes its own LWS_SET_TIMER_USEC_CANCEL for a time in the past and fires at once: a flag cancels. */
-    session->timed = ms != 0;
+    wheel_clear(&session->timeout);
     if (ms != 0) {
-        lws_set_timer_usecs(session->wsi, (lws_usec_t)ms * LWS_US_PER_MS);
+        push_set_timer(session->push, &session->timeout, ms, on_timeout);
     }
 }
 
@@ -230,9 +257,25 @@ uint64_t session_silent_ms(const struct session *session)
     return now_ms() - session->heard_ms;
 }
 
+static void on_silence(struct wheel_timer *timer)
+{
+    struct session *session = (struct session *)((char *)timer - offsetof(struct session, silence));
+    if (session->pinged) {
+        close_soon(session);
+        return;
+    }
+    session->pinged = session->ping_wanted = true;
+    push_set_timer(session->push, timer, (uint64_t)session->push->options.ping_timeout_s * 1000, on_silence);
+    lws_callback_on_writable(session->wsi);
+}
+
 void session_excuse_silence(struct session *session)
 {
-    lws_validity_confirmed(session->wsi);
+    session->pinged = false;
+    if (session->end_code == 0 && !session->over) {
+        push_set_timer(session->push, &session->silence,
+                       (uint64_t)session->push->options.ping_interval_s * 1000, on_silence);
+    }
 }
 
 /* ---- the WebSocket ------------------------------------------------------------------------------------- */
@@ -247,6 +290,7 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->reading = true;
     waiting_leave(push, wsi);
     session->heard_ms = now_ms();
+    session_excuse_silence(session);
     struct sockaddr_storage address;
     bool known = upgrade_peer(wsi, &address);
     bool loopback = known && tally_is_loopback(&address);
@@ -265,6 +309,8 @@ static void close_session(struct session *session)
 {
     struct push *push = session->push;
     session->protocol->close(session->state);
+    wheel_clear(&session->timeout);
+    wheel_clear(&session->silence);
     if (session->counted) {
         struct sockaddr_storage address = {0};
         memcpy(&address, &session->peer, sizeof(session->peer));
@@ -279,18 +325,6 @@ static void close_session(struct session *session)
     }
 }
 
-/*
- * The close frame goes out only if the wsi is closed while nothing is under way, and from a timer: Debian's libwebsockets 4.1.6 is built
- * with _DEBUG, where a close that any other callback asks for is done twice on libuv, and the second one cuts the connection
- * (lws_service_fd_tsi, "uv repeat test").
- */
-static void close_soon(struct session *session)
-{
-    session->closing = true;
-    session->timed = true;
-    lws_set_timer_usecs(session->wsi, 1);
-}
-
 static void give_reason(struct session *session)
 {
     char reason[32];
@@ -303,6 +337,17 @@ static void give_reason(struct session *session)
 /* One frame a call: the loop is shared. */
 static int write_some(struct session *session)
 {
+    if (session->ping_wanted && session->end_code == 0) {
+        session->ping_wanted = false;
+        unsigned char ping[LWS_PRE + 1] = {[LWS_PRE] = '?'}; /* of a pong without a payload we would not hear */
+        if (lws_write(session->wsi, ping + LWS_PRE, 1, LWS_WRITE_PING) < 1) {
+            return -1;
+        }
+        if (session->first != NULL) {
+            lws_callback_on_writable(session->wsi);
+        }
+        return 0;
+    }
     if (session->first != NULL) {
         struct outbound *outbound = session->first;
         int written = lws_write(session->wsi, outbound->bytes + LWS_PRE, outbound->length, LWS_WRITE_TEXT);
@@ -316,7 +361,8 @@ static int write_some(struct session *session)
         }
         return 0;
     }
-    if (session->end_code != 0 && !session->closing) {
+    if (session->end_code != 0 && !session->over) {
+        session->closing = true;
         close_soon(session);
     }
     return 0;
@@ -329,7 +375,7 @@ static void take_message(struct session *session, const char *text, size_t lengt
 
 static void read_some(struct session *session, const char *bytes, size_t length)
 {
-    if (session->end_code != 0) {
+    if (session->end_code != 0 || session->over) {
         return;
     }
     size_t rest = lws_remaining_packet_payload(session->wsi);
@@ -364,22 +410,6 @@ static void read_some(struct session *session, const char *bytes, size_t length)
     }
 }
 
-static int time_out(struct session *session)
-{
-    if (!session->timed) {
-        return 0;
-    }
-    session->timed = false;
-    if (session->end_code != 0) {
-        if (session->closing) {
-            give_reason(session);
-        }
-        return -1; /* else the queue did not drain in time */
-    }
-    session->protocol->timeout(session->state);
-    return 0;
-}
-
 /* A session's own callback; `user` holds its pointer. */
 static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
 {
@@ -392,8 +422,6 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
     case LWS_CALLBACK_HTTP:
         return upgrade_callback(wsi, reason, user, in, length);
-    case LWS_CALLBACK_TIMER:
-        return is_session ? time_out(*held) : upgrade_callback(wsi, reason, user, in, length);
     case LWS_CALLBACK_ESTABLISHED: {
         const struct session_protocol *protocol = lws_get_protocol(wsi)->user;
         *held = open_session(push, wsi, protocol);
@@ -403,6 +431,7 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         return upgrade_is_to(wsi, lws_get_protocol(wsi)->user) ? 0 : 1;
     case LWS_CALLBACK_RECEIVE_PONG:
         (*held)->heard_ms = now_ms();
+        session_excuse_silence(*held);
         return 0;
     case LWS_CALLBACK_RECEIVE:
         (*held)->heard_ms = now_ms();
@@ -410,6 +439,11 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return is_session ? write_some(*held) : 0;
+    case LWS_CALLBACK_TIMER:
+        if (is_session && (*held)->closing) {
+            give_reason(*held);
+        }
+        return -1; /* close_soon set it */
     case LWS_CALLBACK_CLOSED:
         if (is_session) {
             close_session(*held);

@@ -136,8 +136,6 @@ int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
     case LWS_CALLBACK_WSI_DESTROY:
         waiting_leave(push, wsi);
         return 0;
-    case LWS_CALLBACK_TIMER:
-        return waiting_times_out(push, wsi) ? -1 : 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         if (strcasecmp(in, "websocket") != 0) {
             return -1;

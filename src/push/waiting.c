@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,9 @@ struct waiting {
     /* Whose; an IPv4 address fits too. Kept, for a socket that was reset does not know its peer any more. */
     struct sockaddr_in6 peer;
     bool counted; /* among its peer's */
+    struct push *push;
+    struct lws *wsi;
+    struct wheel_timer timer;
 };
 
 void waiting_open(struct push *push)
@@ -67,6 +71,7 @@ static struct waiting *enter(struct push *push, int fd)
     struct waiting *waiting = cs_alloc(sizeof(*waiting));
     memcpy(&waiting->peer, &address, sizeof(waiting->peer));
     waiting->counted = limited;
+    waiting->push = push;
     if (limited) {
         tally_add(push->waiting_peers, &address);
     }
@@ -82,7 +87,15 @@ static void leave(struct push *push, struct waiting *waiting)
         tally_remove(push->waiting_peers, &address);
     }
     atomic_fetch_sub(&push->counters.waiting, 1);
+    wheel_clear(&waiting->timer);
     free(waiting);
+}
+
+static void on_timeout(struct wheel_timer *timer)
+{
+    struct waiting *waiting = (struct waiting *)((char *)timer - offsetof(struct waiting, timer));
+    metrics_add(waiting->push->counters.refused[DEVICE_CLOSE_HELLO_TIMEOUT], 1);
+    lws_set_timeout(waiting->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
 
 void waiting_take(void *context, int fd)
@@ -103,7 +116,8 @@ void waiting_take(void *context, int fd)
     struct lws *wsi = lws_adopt_descriptor_vhost_via_info(&adopted);
     if (wsi != NULL) {
         /* One for all that comes before the session: libwebsockets' own begins anew with each step. */
-        lws_set_timer_usecs(wsi, (lws_usec_t)push->options.hello_timeout_s * LWS_USEC_PER_SEC);
+        waiting->wsi = wsi;
+        push_set_timer(push, &waiting->timer, (uint64_t)push->options.hello_timeout_s * 1000, on_timeout);
     } else if (push->adopting != NULL) {
         push->adopting = NULL;
         leave(push, waiting); /* the socket is closed by then */
@@ -123,13 +137,4 @@ void waiting_leave(struct push *push, struct lws *wsi)
     }
     lws_set_opaque_user_data(wsi, NULL);
     leave(push, waiting);
-}
-
-bool waiting_times_out(struct push *push, struct lws *wsi)
-{
-    bool waits = lws_get_opaque_user_data(wsi) != NULL;
-    if (waits) {
-        metrics_add(push->counters.refused[DEVICE_CLOSE_HELLO_TIMEOUT], 1);
-    }
-    return waits;
 }

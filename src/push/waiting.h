@@ -17,7 +17,5 @@ void waiting_take(void *push, int fd);
 void waiting_adopted(struct push *push);
 /* It has become a session, or is gone. Harmless where that was said already. */
 void waiting_leave(struct push *push, struct lws *wsi);
-/* Its timer is due: whether its time is over, for it still waits. */
-bool waiting_times_out(struct push *push, struct lws *wsi);
 
 #endif
