@@ -47,8 +47,16 @@ static void list_append(struct list *list, struct place *place)
 
 static void list_remove(struct list *list, struct place *place)
 {
-    *(place->before != NULL ? &place->before->after : &list->first) = place->after;
-    *(place->after != NULL ? &place->after->before : &list->last) = place->before;
+    if (place->before != NULL) {
+        place->before->after = place->after;
+    } else {
+        list->first = place->after;
+    }
+    if (place->after != NULL) {
+        place->after->before = place->before;
+    } else {
+        list->last = place->before;
+    }
     place->before = place->after = NULL;
 }
 
@@ -112,6 +120,7 @@ static void free_all(struct list *list)
 {
     while (list->first != NULL) {
         struct place *place = list->first;
+        assert(place->before == NULL);
         list_remove(list, place);
         free(place);
     }
@@ -185,6 +194,8 @@ bool places_are_waiting(const struct places *places)
 void places_retry(struct places *places)
 {
     for (struct place *place = places->waiting.first; place != NULL; place = places->waiting.first) {
+        /* The analyser does not follow that list_remove moves `first` before the place is freed. */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         if (place->state == PLACE_LEAVING) {
             if (!say_leave(places, place)) {
                 return;

@@ -339,7 +339,8 @@ static int write_some(struct session *session)
 {
     if (session->ping_wanted && session->end_code == 0) {
         session->ping_wanted = false;
-        unsigned char ping[LWS_PRE + 1] = {[LWS_PRE] = '?'}; /* of a pong without a payload we would not hear */
+        unsigned char ping[LWS_PRE + 1] = {[LWS_PRE] =
+                                               '?'}; /* of a pong without a payload we would not hear */
         if (lws_write(session->wsi, ping + LWS_PRE, 1, LWS_WRITE_PING) < 1) {
             return -1;
         }
@@ -424,16 +425,19 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         return upgrade_callback(wsi, reason, user, in, length);
     case LWS_CALLBACK_ESTABLISHED: {
         const struct session_protocol *protocol = lws_get_protocol(wsi)->user;
+        assert(held != NULL);
         *held = open_session(push, wsi, protocol);
         return 0;
     }
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return upgrade_is_to(wsi, lws_get_protocol(wsi)->user) ? 0 : 1;
     case LWS_CALLBACK_RECEIVE_PONG:
+        assert(is_session);
         (*held)->heard_ms = now_ms();
         session_excuse_silence(*held);
         return 0;
     case LWS_CALLBACK_RECEIVE:
+        assert(is_session);
         (*held)->heard_ms = now_ms();
         read_some(*held, in, length);
         return 0;

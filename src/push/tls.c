@@ -38,7 +38,8 @@ void push_free_certificate(struct push_certificate *certificate)
     free(certificate);
 }
 
-/* Without it OpenSSL would ask on the terminal. */
+/* Without it OpenSSL would ask on the terminal. Its type is OpenSSL's pem_password_cb. */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
 static int has_passphrase(char *buffer, int size, int writing, void *asked)
 {
     (void)buffer, (void)size, (void)writing;

@@ -12,7 +12,7 @@ void waiting_open(struct push *push);
 void waiting_close(struct push *push);
 
 /* Hands an accepted socket to libwebsockets, or closes it. A listener_accepted. */
-void waiting_take(void *push, int fd);
+void waiting_take(void *context, int fd);
 /* libwebsockets has made it its own: from now on it will say when it is gone, even if it does not take it after all. */
 void waiting_adopted(struct push *push);
 /* It has become a session, or is gone. Harmless where that was said already. */
