@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """What idle sessions cost: memory each, and handshakes a second. Prints one JSON object; says what it does on stderr.
 
-    tests/bench/sessions.py [--sessions 10000] [--tls none|ec|rsa] [--clients 4] [--binary build/release/coinslot]
+    tests/bench/sessions.py [--sessions 10000] [--auth token|key] [--tls none|ec|rsa] [--clients 4] [--binary build/release/coinslot]
 
-Token sessions, each of a device of its own, with a relay of its own. The clients share the processors with the relay: so the relay's own time for
+Each session is of a device of its own; the relay is one of its own, too. The clients share the processors with the relay: so the relay's own time for
 a handshake is told too, from which follows what it could do if it had one processor for itself.
 """
 
@@ -12,19 +12,20 @@ import json
 import multiprocessing
 import os
 import resource
+import secrets
 import socket
 import ssl
 import struct
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "lib"))
+sys.path[:0] = [str(ROOT / "tests" / "lib"), str(ROOT / "clients" / "python")]
 
 from authority import Authority, Installed  # noqa: E402
+from coinslot.credential import DeviceKey, KeyCredential, TokenCredential  # noqa: E402
 from relay import CONFIG, Relay  # noqa: E402
 
 UPGRADE = (
@@ -68,13 +69,20 @@ class Reader:
             (size,) = struct.unpack(">H", self.exactly(2))
         payload = self.exactly(size)
         assert first == 0x81, (first, payload)
-        return json.loads(payload)
+        return payload.decode()
 
     def _more(self):
         some = self._connection.recv(4096)
         if not some:
             raise ConnectionError("the relay has closed the connection")
         self._bytes += some
+
+
+def credential_of(device, challenge):
+    """Whatever relay it is: it is ours."""
+    if "token" in device:
+        return TokenCredential(device["token"])
+    return KeyCredential(device["key"], (bytes.fromhex(json.loads(challenge)["relay"]),))
 
 
 def greet(port, context, device):
@@ -86,11 +94,11 @@ def greet(port, context, device):
     reader = Reader(connection)
     head = reader.until(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 "), head
-    reader.frame()
-    hello = {"type": "hello", "device": device["id"], "token": device["token"], "resume": 0}
-    connection.sendall(text_frame(json.dumps(hello).encode()))
-    frame = reader.frame()
-    assert frame["type"] == "welcome", frame
+    challenge = reader.frame()
+    handshake = credential_of(device, challenge).begin(device["id"], challenge)
+    connection.sendall(text_frame(handshake.hello({"resume": 0}).encode()))
+    handshake.welcome(reader.frame())
+    assert '"caught_up":' in reader.frame()  # the state
     return connection
 
 
@@ -115,10 +123,13 @@ def relay_numbers(pid):
     return int(status["VmRSS"].split()[0]), processor_s
 
 
-def create_devices(relay, count):
-    with ThreadPoolExecutor(8) as pool:
-        relay.token()
-        return list(pool.map(lambda number: relay.create_device(f"Meter {number}"), range(count)))
+def create_devices(relay, count, auth):
+    keys = [DeviceKey(secrets.token_bytes(32)) for _ in range(count)] if auth == "key" else []
+    if auth == "key":
+        lines = [{"name": f"Meter {number}", "auth": auth, "public_key": key.public.hex()} for number, key in enumerate(keys)]
+        return [{"id": made["id"], "key": key} for made, key in zip(relay.import_devices(lines), keys)]
+    lines = [{"name": f"Meter {number}", "auth": auth} for number in range(count)]
+    return [{"id": made["id"], "token": made["token"]} for made in relay.import_devices(lines)]
 
 
 def set_up(folder, arguments):
@@ -132,7 +143,7 @@ def set_up(folder, arguments):
 
 def measure(relay, authority, arguments):
     say(f"creating {arguments.sessions} devices")
-    devices = create_devices(relay, arguments.sessions)
+    devices = create_devices(relay, arguments.sessions, arguments.auth)
     begin = multiprocessing.Event()
     share = -(-arguments.sessions // arguments.clients)
     clients = []
@@ -158,6 +169,7 @@ def measure(relay, authority, arguments):
     each_s = (processor_after - processor_before) / arguments.sessions
     return {
         "sessions": arguments.sessions,
+        "auth": arguments.auth,
         "tls": arguments.tls,
         "memory_bytes_each": round(1024 * (rss_after - rss_before) / arguments.sessions),
         "memory_mb_in_all": round(rss_after / 1024, 1),
@@ -170,6 +182,7 @@ def measure(relay, authority, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=10000)
+    parser.add_argument("--auth", choices=["token", "key"], default="token")
     parser.add_argument("--tls", choices=["none", "ec", "rsa"], default="none")
     parser.add_argument("--clients", type=int, default=4, help="processes that connect")
     parser.add_argument("--binary", type=Path, default=ROOT / "build" / "release" / "coinslot")
