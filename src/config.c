@@ -74,7 +74,7 @@ const struct conf_key CONFIG_KEYS[] = {
     NUMBER("limits", "sessions_per_ip", limit_sessions_per_ip, 0, 1000000, "1000",
            "device connections from one address at once, loopback excepted; 0: no limit"),
     NUMBER("limits", "waiting", limit_waiting, 1, 1000000, "1000",
-           "connections to the WebSocket port that are no session yet, at once"),
+           "connections to the WebSocket port that have not said who they are yet, at once"),
     NUMBER("limits", "waiting_per_ip", limit_waiting_per_ip, 0, 1000000, "100",
            "such connections from one address at once, loopback excepted; 0: no limit"),
     NUMBER(

@@ -43,7 +43,8 @@ void push_counters_open(struct push_counters *counters, struct metrics *metrics)
     metrics_add_gauge(metrics, "coinslot_sessions", "", "Device sessions that are live.", read_sessions,
                       counters);
     metrics_add_gauge(metrics, "coinslot_connections_waiting", "",
-                      "Connections to the WebSocket port that are no session yet.", read_waiting, counters);
+                      "Connections to the WebSocket port that have not said who they are yet.", read_waiting,
+                      counters);
     counters->opened = metrics_add_counter(metrics, "coinslot_sessions_opened_total", "",
                                            "Device sessions that were welcomed.");
     for (size_t i = 0; i < DEVICE_CLOSE_COUNT; i++) {

@@ -211,6 +211,7 @@ static bool let_in(struct legacy *legacy, const struct legacy_request *request)
     }
     if (!legacy->admitted) {
         legacy->admitted = true;
+        session_settle(legacy->session);
         atomic_fetch_add_explicit(&legacy->server->sessions, 1, memory_order_relaxed);
         session_set_timeout_ms(legacy->session, look_after_ms(&push->options));
     }

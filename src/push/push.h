@@ -25,7 +25,7 @@ struct push_options {
     uint16_t port; /* 0: a free one */
     uint32_t sessions_most;
     uint32_t sessions_per_ip_most; /* 0: no limit; loopback is not limited */
-    uint32_t waiting_most;         /* connections that are no session yet */
+    uint32_t waiting_most;         /* connections that have not said who they are */
     uint32_t waiting_per_ip_most;  /* 0: no limit; loopback is not limited */
     uint32_t handshakes_per_s;     /* connections that are taken, of all addresses; 0: no limit */
     uint32_t frame_most;           /* bytes of one inbound message */

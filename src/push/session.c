@@ -203,6 +203,11 @@ void session_end(struct session *session, uint16_t code, const char *reason)
     lws_callback_on_writable(session->wsi);
 }
 
+void session_settle(struct session *session)
+{
+    waiting_leave(session->push, session->wsi);
+}
+
 void session_set_reading(struct session *session, bool reading)
 {
     if (session->reading != reading) {
@@ -288,7 +293,7 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->wsi = wsi;
     session->protocol = protocol;
     session->reading = true;
-    waiting_leave(push, wsi);
+    waiting_upgraded(wsi);
     session->heard_ms = now_ms();
     session_excuse_silence(session);
     struct sockaddr_storage address;
@@ -423,6 +428,11 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
     case LWS_CALLBACK_HTTP:
         return upgrade_callback(wsi, reason, user, in, length);
+    case LWS_CALLBACK_TIMER:
+        if (is_session && (*held)->closing) {
+            give_reason(*held);
+        }
+        return is_session && (*held)->over ? -1 : 0;
     case LWS_CALLBACK_ESTABLISHED: {
         const struct session_protocol *protocol = lws_get_protocol(wsi)->user;
         assert(held != NULL);
@@ -443,11 +453,6 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return is_session ? write_some(*held) : 0;
-    case LWS_CALLBACK_TIMER:
-        if (is_session && (*held)->closing) {
-            give_reason(*held);
-        }
-        return -1; /* close_soon set it */
     case LWS_CALLBACK_CLOSED:
         if (is_session) {
             close_session(*held);

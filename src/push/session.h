@@ -53,6 +53,8 @@ void session_drop_queue(struct session *session);
  * is cut regardless. */
 void session_end(struct session *session, uint16_t code, const char *reason);
 
+/* It has said who it is, and may stay: from now on it is not among those that wait (waiting.h). */
+void session_settle(struct session *session);
 /* While `reading` is false the kernel's buffer fills, and then the peer's. */
 void session_set_reading(struct session *session, bool reading);
 /* Calls `timeout` once, after that time; 0: never. */

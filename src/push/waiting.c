@@ -129,6 +129,12 @@ void waiting_adopted(struct push *push)
     push->adopting = NULL;
 }
 
+void waiting_upgraded(struct lws *wsi)
+{
+    struct waiting *waiting = lws_get_opaque_user_data(wsi);
+    wheel_clear(&waiting->timer);
+}
+
 void waiting_leave(struct push *push, struct lws *wsi)
 {
     struct waiting *waiting = lws_get_opaque_user_data(wsi);

@@ -101,20 +101,22 @@ def test_a_request_that_does_not_come_is_cut_in_time(make_relay, begun, drop):
 # ---- number ---------------------------------------------------------------------------------------------------------
 
 
-def test_connections_that_wait_are_so_many_and_sessions_are_not_among_them(make_relay, connect):
+def test_connections_that_wait_are_so_many_and_those_that_were_welcomed_are_not_among_them(make_relay, connect):
     relay = make_relay(limited(waiting=4, hello_timeout_s=3))
-    sessions = [connect(relay) for _ in range(10)]
-    for session in sessions:
-        session.receive("challenge")
-    silent = [dial(relay.ws_port) for _ in range(4)]
+    devices = [relay.create_device() for _ in range(11)]
+    for device in devices[:10]:
+        connect(relay).greet(device)
+    assert relay.metrics()["coinslot_connections_waiting"] == 0
+    silent = [dial(relay.ws_port) for _ in range(2)]
+    for _ in range(2):
+        connect(relay).receive("challenge")  # and no hello
     wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] == 4, what="the silent ones")
     beyond = [dial(relay.ws_port) for _ in range(6)]
     assert all(is_closed(connection, 5) for connection in beyond)
-    assert not any(is_closed(connection) for connection in silent)
     assert refused(relay, "waiting") == 6
     silent.pop().close()
-    wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] == 3, what="room")
-    connect(relay).receive("challenge")
+    wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] <= 3, what="room")
+    connect(relay).greet(devices[10])
     wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] == 0, what="the end of the silent ones")
 
 
@@ -157,15 +159,18 @@ def test_one_address_takes_so_much_of_the_websocket_port_and_leaves_the_rest(tmp
         wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] == 3, what="the silent ones")
         assert is_closed(dial(relay.ws_port, host=ADDRESS), 5)
         assert refused(relay, "waiting_per_ip") == 1
-        Session(loop, near).receive("challenge")
+        first = Session(loop, near)
+        first.receive("challenge")
         for connection in silent:
             connection.close()
-        wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] == 0, what="the end of the silent ones")
+        wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] == 1, what="the end of the silent ones")
         held = [Session(loop, far) for _ in range(2)]
         assert _fails(lambda: Session(loop, far))
         assert refused(relay, "too_many") == 1
+        assert relay.metrics()["coinslot_connections_waiting"] == 3  # they and the one that is near have said no hello
         for session in [Session(loop, near) for _ in range(5)] + held:
             session.receive("challenge")
+        first.abort()
         relay.close()
 
     run_in_own_network(elsewhere)
