@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 import struct
 import sys
@@ -28,11 +29,20 @@ def run_in_own_network(function):
         except BaseException:
             traceback.print_exc()
         finally:
+            _end_children()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0, "it failed in its own network, see its output"
+
+
+def _end_children():
+    """What a test that failed has left running would outlive it."""
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/children") as file:
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def _unshare(flags):
