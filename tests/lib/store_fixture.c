@@ -73,7 +73,10 @@ static void on_heard(void *fixture, const struct payment *payment, const char *n
 {
     struct posted *posted = post(fixture, POSTED_HEARD, NULL, 1);
     posted->deliveries[0].payment = *payment;
-    posted->config = notice != NULL ? cs_strdup(notice) : NULL;
+    posted->config = cs_alloc(notice_size + 1);
+    if (notice != NULL) {
+        memcpy(posted->config, notice, notice_size);
+    }
     posted->to = notice_size;
 }
 
