@@ -60,6 +60,16 @@ static void list_remove(struct list *list, struct place *place)
     place->before = place->after = NULL;
 }
 
+/* Of a list that has one. */
+static struct place *list_take_first(struct list *list)
+{
+    struct place *place = list->first;
+    list->first = place->after;
+    *(list->first != NULL ? &list->first->before : &list->last) = NULL;
+    place->after = NULL;
+    return place;
+}
+
 static struct place **bucket_of(const struct places *places, const struct address *address)
 {
     uint8_t bytes[crypto_shorthash_BYTES];
@@ -119,10 +129,7 @@ struct places *places_open(const struct places_options *options)
 static void free_all(struct list *list)
 {
     while (list->first != NULL) {
-        struct place *place = list->first;
-        assert(place->before == NULL);
-        list_remove(list, place);
-        free(place);
+        free(list_take_first(list));
     }
 }
 
@@ -148,11 +155,10 @@ static enum cs_err ask(struct places *places, struct place *place)
     return err;
 }
 
-/* False: later. A store that closes forgets its listeners by itself. */
-static bool say_leave(struct places *places, const struct place *place)
+/* CS_EBUSY: later; else that was it: a store that closes forgets its listeners by itself. */
+static enum cs_err say_leave(struct places *places, const struct place *place)
 {
-    enum cs_err err = store_submit_unlisten(places->options.store, &place->address);
-    return err != CS_EBUSY && err != CS_EFULL;
+    return store_submit_unlisten(places->options.store, &place->address);
 }
 
 /* Has the store forget a place that has no owner any more. */
@@ -160,7 +166,7 @@ static void give_up(struct places *places, struct place *place)
 {
     atomic_fetch_sub_explicit(&places->listening, 1, memory_order_relaxed);
     place->state = PLACE_LEAVING;
-    if (places->waiting.first == NULL && say_leave(places, place)) {
+    if (places->waiting.first == NULL && say_leave(places, place) != CS_EBUSY) {
         free(place);
     } else {
         list_append(&places->waiting, place);
@@ -193,24 +199,18 @@ bool places_are_waiting(const struct places *places)
 
 void places_retry(struct places *places)
 {
-    for (struct place *place = places->waiting.first; place != NULL; place = places->waiting.first) {
-        /* The analyser does not follow that list_remove moves `first` before the place is freed. */
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        if (place->state == PLACE_LEAVING) {
-            if (!say_leave(places, place)) {
-                return;
-            }
-            list_remove(&places->waiting, place);
-            free(place);
-            continue;
-        }
-        enum cs_err err = ask(places, place);
+    while (places->waiting.first != NULL) {
+        struct place *first = places->waiting.first;
+        bool leaves = first->state == PLACE_LEAVING;
+        enum cs_err err = leaves ? say_leave(places, first) : ask(places, first);
         if (err == CS_EBUSY) {
             return;
         }
-        list_remove(&places->waiting, place);
-        if (err != CS_OK) {
-            fail(places, place, err);
+        first = list_take_first(&places->waiting);
+        if (leaves) {
+            free(first);
+        } else if (err != CS_OK) {
+            fail(places, first, err);
         }
     }
 }
