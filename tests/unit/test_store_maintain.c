@@ -167,6 +167,33 @@ static void the_migrations_make_exactly_schema_sql(void **state)
     assert_int_equal(store_fixture_number(fixture, "PRAGMA application_id"), 0x43534c54);
 }
 
+static void an_older_store_is_sound_and_asks_to_be_migrated_first(void **state)
+{
+    struct store_fixture *fixture = *state;
+    char path[128], error[STORE_ERROR_SIZE], text[512] = "";
+    store_stop(fixture->store);
+    store_close(fixture->store);
+    in_dir(fixture, "coinslot.db", path);
+    assert_int_equal(remove(path), 0);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, MIGRATIONS[0].sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA user_version = 1; PRAGMA application_id = 0x43534c54", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+    FILE *out = fmemopen(text, sizeof(text), "w");
+    assert_int_equal(maintain_check(fixture->dir, true, out, error), CS_OK);
+    fclose(out);
+    assert_non_null(strstr(text, "coinslot migrate"));
+    out = fmemopen(text, sizeof(text), "w");
+    assert_int_equal(maintain_migrate(fixture->dir, out, error), CS_OK);
+    assert_int_equal(maintain_check(fixture->dir, true, stderr, error), CS_OK);
+    fclose(out);
+    metrics_close(fixture->metrics);
+    store_fixture_reopen(fixture, 256, 2, 2);
+}
+
 static void everything_in_the_folder_is_private(void **state)
 {
     struct store_fixture *fixture = *state;
@@ -511,6 +538,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_migrations_make_exactly_schema_sql, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(an_older_store_is_sound_and_asks_to_be_migrated_first, open_fixture,
+                                        close_fixture),
         cmocka_unit_test_setup_teardown(everything_in_the_folder_is_private, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(a_folder_is_locked_by_whoever_has_it_open, open_fixture,
                                         close_fixture),
