@@ -185,8 +185,8 @@ struct store {
     struct directory directory;
     struct inbox *inbox;
     sqlite3 *db; /* the only one that writes */
-    sqlite3_stmt **batch_sql, **payment_sql, **session_sql, **device_sql, **token_sql, **search_sql,
-        **config_sql;
+    sqlite3_stmt **batch_sql, **payment_sql, **session_sql, **device_sql, **subscription_sql, **token_sql,
+        **search_sql, **config_sql;
     struct batch batch;
     struct recent_delivery *recent;
     uint64_t generation; /* of the newest session */
@@ -217,6 +217,8 @@ void session_sql_open(struct store *store);
 void session_sql_close(struct store *store);
 void device_sql_open(struct store *store);
 void device_sql_close(struct store *store);
+void subscription_sql_open(struct store *store);
+void subscription_sql_close(struct store *store);
 void token_sql_open(struct store *store);
 void token_sql_close(struct store *store);
 void config_sql_open(struct store *store);
@@ -252,8 +254,9 @@ enum cs_err config_write(struct store *store, struct device *device, const char 
 void config_post(struct store *store, struct config_change *change);
 /* The current body, owned; NULL when there is none. */
 char *config_read(struct store *store, const struct device *device);
-/* The address's row, made when it is new (store_device.c). */
-enum cs_err device_take_address(struct store *store, const struct address *address, int64_t *num);
+/* The rows of a subscription and, when it is new, of its address (store_subscription.c). */
+enum cs_err subscription_insert(struct store *store, struct store_subscription *subscription, int64_t device,
+                                int64_t *num, int64_t *address_num);
 
 /* "dev_" and 16 random characters. */
 void store_make_id(const char *prefix, char id[STORE_ID_SIZE]);

@@ -187,6 +187,7 @@ static void open_statements(struct store *store)
     payment_sql_open(store);
     session_sql_open(store);
     device_sql_open(store);
+    subscription_sql_open(store);
     token_sql_open(store);
     search_sql_open(store);
     config_sql_open(store);
@@ -197,6 +198,7 @@ static void close_statements(struct store *store)
     config_sql_close(store);
     search_sql_close(store);
     token_sql_close(store);
+    subscription_sql_close(store);
     device_sql_close(store);
     session_sql_close(store);
     payment_sql_close(store);

@@ -1,4 +1,4 @@
-/* Devices and their subscriptions: rare changes, each the last command of its batch, so that what follows sees them. */
+/* Devices: rare changes, each the last command of its batch, so that what follows sees them. */
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -18,11 +18,6 @@ enum {
     RETIRE_DEVICE,
     END_SUBSCRIPTIONS,
     EXPIRE_STORED,
-    INSERT_ADDRESS,
-    FIND_ADDRESS,
-    INSERT_SUBSCRIPTION,
-    FIND_SUBSCRIPTION,
-    REMOVE_SUBSCRIPTION,
     DEVICE_SQL_COUNT
 };
 static const char *const DEVICE_SQL[] = {
@@ -35,12 +30,6 @@ static const char *const DEVICE_SQL[] = {
     [EXPIRE_STORED] =
         "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'retired' "
         "WHERE device = ? AND " DUE " AND state = 'stored'",
-    [INSERT_ADDRESS] = "INSERT INTO address (chain, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    [FIND_ADDRESS] = "SELECT num FROM address WHERE chain = ? AND bytes = ?",
-    [INSERT_SUBSCRIPTION] =
-        "INSERT INTO subscription (id, device, address, minimum, created_at) VALUES (?, ?, ?, ?, ?)",
-    [FIND_SUBSCRIPTION] = "SELECT num FROM subscription WHERE id = ? AND device = ? AND removed_at IS NULL",
-    [REMOVE_SUBSCRIPTION] = "UPDATE subscription SET removed_at = ? WHERE num = ?",
 };
 
 void device_sql_open(struct store *store)
@@ -143,25 +132,6 @@ bool store_find_device(struct store *store, const char *id, struct store_device_
     return device != NULL;
 }
 
-enum cs_err device_take_address(struct store *store, const struct address *address, int64_t *num)
-{
-    const char *chain = chain_text((enum chain)address->chain);
-    sqlite3_stmt *insert = store->device_sql[INSERT_ADDRESS], *find = store->device_sql[FIND_ADDRESS];
-    sql_bind(insert, "tb", chain, address->bytes, (size_t)address->length);
-    enum cs_err err = writer_run(store, insert);
-    if (err != CS_OK) {
-        return err;
-    }
-    sql_bind(find, "tb", chain, address->bytes, (size_t)address->length);
-    if (!writer_find(store, find, &err)) {
-        assert(err != CS_OK); /* it was just written */
-        return err;
-    }
-    *num = sqlite3_column_int64(find, 0);
-    sqlite3_reset(find);
-    return CS_OK;
-}
-
 /* ---- create devices ------------------------------------------------------------------------------------------------ */
 
 /* One device or many, each with its subscriptions, in one transaction. */
@@ -210,24 +180,6 @@ static enum cs_err insert_device(struct store *store, struct store_import *impor
     return writer_run(store, store->device_sql[INSERT_CURSOR]);
 }
 
-static enum cs_err insert_subscription(struct store *store, struct store_subscription *subscription,
-                                       int64_t device, int64_t *num, int64_t *address_num)
-{
-    uint8_t minimum[16];
-    amount_to_bytes(subscription->minimum, minimum);
-    subscription->created_at_ms = store->batch.now_ms;
-    enum cs_err err = device_take_address(store, &subscription->address, address_num);
-    if (err != CS_OK) {
-        return err;
-    }
-    sqlite3_stmt *insert = store->device_sql[INSERT_SUBSCRIPTION];
-    sql_bind(insert, "tiibi", subscription->id, device, *address_num, minimum, sizeof(minimum),
-             subscription->created_at_ms);
-    err = writer_run(store, insert);
-    *num = sqlite3_last_insert_rowid(store->db);
-    return err;
-}
-
 static enum cs_err import_one(struct store *store, struct store_import *import, struct import_made *made)
 {
     struct device *device = cs_alloc(sizeof(*device));
@@ -242,7 +194,7 @@ static enum cs_err import_one(struct store *store, struct store_import *import, 
     made->addresses = cs_alloc((count + 1) * sizeof(int64_t));
     enum cs_err err = insert_device(store, import, device);
     for (size_t i = 0; i < count && err == CS_OK; i++) {
-        err = insert_subscription(store, &import->subscriptions[i], device->num, &made->subscriptions[i],
+        err = subscription_insert(store, &import->subscriptions[i], device->num, &made->subscriptions[i],
                                   &made->addresses[i]);
     }
     return err != CS_OK || count == 0 ? err : config_write(store, device, NULL, &made->change);
@@ -464,116 +416,4 @@ void store_note_status(struct store *store, int64_t device, const struct store_s
     directory->devices[device]->status = *status;
     directory->devices[device]->last_seen_ms = status->at_ms;
     pthread_rwlock_unlock(&directory->lock);
-}
-
-/* ---- subscriptions --------------------------------------------------------------------------------------------- */
-
-struct subscribe_command {
-    struct waiting_command waiting; /* first */
-    struct store_subscription *subscription;
-    struct device *device;
-    int64_t num, address_num;
-    struct config_change change;
-};
-
-static bool is_subscribed(struct store *store, const struct device *device, const struct address *address)
-{
-    const struct address_entry *entry = directory_find_address(&store->directory, address);
-    for (size_t i = 0; entry != NULL && i < entry->count; i++) {
-        if (entry->subscribers[i].device == device) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum cs_err subscribe_apply(struct store *store, struct command *base)
-{
-    struct subscribe_command *subscribe = (struct subscribe_command *)base;
-    struct store_subscription *subscription = subscribe->subscription;
-    struct device *device = directory_find_device(&store->directory, subscription->device);
-    if (device == NULL) {
-        return CS_ENOTFOUND;
-    }
-    if (device->state == DEVICE_RETIRED) {
-        return CS_EDENIED;
-    }
-    if (is_subscribed(store, device, &subscription->address)) {
-        return CS_ECONFLICT;
-    }
-    if (device->subscriptions >= store->options.subscriptions_most) {
-        return CS_EINVAL;
-    }
-    subscribe->device = device;
-    enum cs_err err =
-        insert_subscription(store, subscription, device->num, &subscribe->num, &subscribe->address_num);
-    return err != CS_OK ? err : config_write(store, device, NULL, &subscribe->change);
-}
-
-static void subscribe_committed(struct store *store, struct command *base)
-{
-    struct subscribe_command *subscribe = (struct subscribe_command *)base;
-    struct subscriber subscriber = {subscribe->device, subscribe->subscription->minimum, subscribe->num};
-    directory_add_subscription(&store->directory, &subscribe->subscription->address, subscribe->address_num,
-                               &subscriber);
-    config_post(store, &subscribe->change);
-}
-
-static const struct command_kind SUBSCRIBE_KIND = {"subscribe", true, subscribe_apply, subscribe_committed,
-                                                   writer_wake};
-
-enum cs_err store_create_subscription(struct store *store, struct store_subscription *subscription)
-{
-    store_make_id("sub_", subscription->id);
-    struct subscribe_command subscribe = {.waiting.command.kind = &SUBSCRIBE_KIND,
-                                          .subscription = subscription};
-    enum cs_err err = writer_submit_and_wait(store, &subscribe.waiting);
-    free(subscribe.change.body);
-    return err;
-}
-
-struct unsubscribe_command {
-    struct waiting_command waiting; /* first */
-    const char *device_id, *id;
-    int64_t num;
-    struct config_change change;
-};
-
-static enum cs_err unsubscribe_apply(struct store *store, struct command *base)
-{
-    struct unsubscribe_command *unsubscribe = (struct unsubscribe_command *)base;
-    struct device *device = directory_find_device(&store->directory, unsubscribe->device_id);
-    if (device == NULL) {
-        return CS_ENOTFOUND;
-    }
-    sqlite3_stmt *find = store->device_sql[FIND_SUBSCRIPTION];
-    enum cs_err err;
-    sql_bind(find, "ti", unsubscribe->id, device->num);
-    if (!writer_find(store, find, &err)) {
-        return err != CS_OK ? err : CS_ENOTFOUND;
-    }
-    unsubscribe->num = sqlite3_column_int64(find, 0);
-    sqlite3_reset(find);
-    sql_bind(store->device_sql[REMOVE_SUBSCRIPTION], "ii", store->batch.now_ms, unsubscribe->num);
-    err = writer_run(store, store->device_sql[REMOVE_SUBSCRIPTION]);
-    return err != CS_OK ? err : config_write(store, device, NULL, &unsubscribe->change);
-}
-
-static void unsubscribe_committed(struct store *store, struct command *base)
-{
-    struct unsubscribe_command *unsubscribe = (struct unsubscribe_command *)base;
-    directory_remove_subscription(&store->directory, unsubscribe->num);
-    config_post(store, &unsubscribe->change);
-}
-
-static const struct command_kind UNSUBSCRIBE_KIND = {"unsubscribe", true, unsubscribe_apply,
-                                                     unsubscribe_committed, writer_wake};
-
-enum cs_err store_remove_subscription(struct store *store, const char *device_id, const char *id)
-{
-    struct unsubscribe_command unsubscribe = {
-        .waiting.command.kind = &UNSUBSCRIBE_KIND, .device_id = device_id, .id = id};
-    enum cs_err err = writer_submit_and_wait(store, &unsubscribe.waiting);
-    free(unsubscribe.change.body);
-    return err;
 }
