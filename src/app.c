@@ -188,6 +188,7 @@ static enum cs_err open_store(struct app *app, char error[ERROR_SIZE])
         .page_size = (uint32_t)config->limit_page,
         .readers = (uint32_t)config->http_threads + READERS_MORE,
         .subscriptions_most = (uint32_t)config->limit_subscriptions_per_device,
+        .unconfirmed_most = (uint32_t)config->limit_unconfirmed,
         .min_free_bytes = config->store_min_free_mb << 20,
         .wal_most_bytes = WAL_MOST_BYTES,
         .synchronous = "FULL",

@@ -95,6 +95,8 @@ const struct conf_key CONFIG_KEYS[] = {
            "deliveries that are read at once for a device that was away"),
     NUMBER("limits", "subscriptions_per_device", limit_subscriptions_per_device, 1, 100000, "100",
            "addresses of one device"),
+    NUMBER("limits", "unconfirmed", limit_unconfirmed, 1, 1000000, "10000",
+           "payments that may wait for a node to say whether they are confirmed"),
     NUMBER("limits", "legacy_addresses", limit_legacy_addresses, 1, 100000, "100",
            "addresses of one connection to /call"),
     NUMBER(

@@ -34,7 +34,7 @@ struct config {
     int64_t limit_frame_bytes, limit_hello_timeout_s;
     int64_t limit_ping_interval_s, limit_ping_timeout_s;
     int64_t limit_window, limit_page, limit_subscriptions_per_device;
-    int64_t limit_legacy_addresses, limit_legacy_silence_s;
+    int64_t limit_unconfirmed, limit_legacy_addresses, limit_legacy_silence_s;
     int64_t limit_import_mb, limit_import_lines;
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */

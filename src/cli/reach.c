@@ -28,6 +28,7 @@ static enum cs_err run_here(const char *dir, json_t *request, json_t **answer, c
         .page_size = 1,
         .readers = 1,
         .subscriptions_most = 1000,
+        .unconfirmed_most = 100,
         .min_free_bytes = 0,
         .wal_most_bytes = 64 << 20,
         .synchronous = "FULL",

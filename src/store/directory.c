@@ -45,9 +45,10 @@ static void insert(void **tree, void *entry, int (*compare)(const void *, const 
     assert(*node == entry);
 }
 
-void directory_init(struct directory *directory)
+void directory_init(struct directory *directory, const struct store_events *events)
 {
     memset(directory, 0, sizeof(*directory));
+    directory->events = events;
     pthread_rwlock_init(&directory->lock, NULL);
 }
 
@@ -62,13 +63,20 @@ static void free_address(void *entry)
     free(entry);
 }
 
+static void free_device(void *entry)
+{
+    free(((struct device *)entry)->places);
+    free(entry);
+}
+
 void directory_fini(struct directory *directory)
 {
     tdestroy(directory->device_by_credential, keep_entry);
-    tdestroy(directory->device_by_id, free);
+    tdestroy(directory->device_by_id, free_device);
     tdestroy(directory->address_by_bytes, free_address);
     tdestroy(directory->token_by_hash, free);
     free(directory->devices);
+    free(directory->addresses);
     pthread_rwlock_destroy(&directory->lock);
 }
 
@@ -96,16 +104,22 @@ const struct api_token *directory_find_token(const struct directory *directory,
     return find(&directory->token_by_hash, hash, compare_hash);
 }
 
+/* Room for a row's number in an array that is indexed by it. */
+static void *grow(void *array, size_t *slots, size_t slot)
+{
+    if (slot >= *slots) {
+        size_t more = (slot + 1) * 2;
+        array = cs_realloc(array, more * sizeof(void *));
+        memset((char *)array + *slots * sizeof(void *), 0, (more - *slots) * sizeof(void *));
+        *slots = more;
+    }
+    return array;
+}
+
 static void add_device(struct directory *directory, struct device *device)
 {
     size_t slot = (size_t)device->num;
-    if (slot >= directory->device_slots) {
-        size_t slots = (slot + 1) * 2;
-        directory->devices = cs_realloc(directory->devices, slots * sizeof(struct device *));
-        memset(directory->devices + directory->device_slots, 0,
-               (slots - directory->device_slots) * sizeof(struct device *));
-        directory->device_slots = slots;
-    }
+    directory->devices = grow(directory->devices, &directory->device_slots, slot);
     directory->devices[slot] = device;
     insert(&directory->device_by_id, device, compare_id);
     /* Of several with one credential the first is found: one is enough to refuse another. */
@@ -132,8 +146,17 @@ static struct address_entry *take_entry(struct directory *directory, const struc
         entry->address = *address;
         entry->num = address_num;
         insert(&directory->address_by_bytes, entry, compare_address);
+        directory->addresses = grow(directory->addresses, &directory->address_slots, (size_t)address_num);
+        directory->addresses[address_num] = entry;
     }
     return entry;
+}
+
+static void tell(const struct directory *directory, const struct address_entry *entry, enum store_watch watch)
+{
+    if (directory->events->watched != NULL) {
+        directory->events->watched(directory->events->context, &entry->address, watch);
+    }
 }
 
 void directory_listen(struct directory *directory, const struct address *address, int64_t address_num,
@@ -143,11 +166,15 @@ void directory_listen(struct directory *directory, const struct address *address
     struct address_entry *entry = take_entry(directory, address, address_num);
     assert(change > 0 || entry->listeners > 0);
     entry->listeners = change > 0 ? entry->listeners + 1 : entry->listeners - 1;
+    bool turned = entry->count == 0 && entry->listeners == (change > 0 ? 1 : 0);
     pthread_rwlock_unlock(&directory->lock);
+    if (turned) {
+        tell(directory, entry, change > 0 ? STORE_WATCH_BEGUN : STORE_WATCH_ENDED);
+    }
 }
 
-static void add_subscription(struct directory *directory, const struct address *address, int64_t address_num,
-                             const struct subscriber *subscriber)
+static struct address_entry *add_subscription(struct directory *directory, const struct address *address,
+                                              int64_t address_num, const struct subscriber *subscriber)
 {
     struct address_entry *entry = take_entry(directory, address, address_num);
     if (entry->count == entry->capacity) {
@@ -155,49 +182,78 @@ static void add_subscription(struct directory *directory, const struct address *
         entry->subscribers = cs_realloc(entry->subscribers, entry->capacity * sizeof(struct subscriber));
     }
     entry->subscribers[entry->count++] = *subscriber;
-    subscriber->device->subscriptions++;
+    struct device *device = subscriber->device;
+    if (device->subscriptions == device->place_slots) {
+        device->place_slots = device->place_slots * 2 + 1;
+        device->places = cs_realloc(device->places, device->place_slots * sizeof(struct address_entry *));
+    }
+    device->places[device->subscriptions++] = entry;
+    return entry;
 }
 
 void directory_add_subscription(struct directory *directory, const struct address *address,
                                 int64_t address_num, const struct subscriber *subscriber)
 {
     pthread_rwlock_wrlock(&directory->lock);
-    add_subscription(directory, address, address_num, subscriber);
+    struct address_entry *entry = add_subscription(directory, address, address_num, subscriber);
+    atomic_store(&entry->complete_at_ms, 0); /* nothing is proven before the new baseline is taken */
+    bool begun = entry->count == 1 && entry->listeners == 0;
     pthread_rwlock_unlock(&directory->lock);
+    if (begun) {
+        tell(directory, entry, STORE_WATCH_BEGUN);
+    }
+    tell(directory, entry, STORE_WATCH_SUBSCRIBED);
 }
 
-/* Which subscribers to drop: one subscription, or all of a device. */
-struct removal {
-    const struct device *device; /* or NULL */
-    int64_t subscription;
-};
-
-static void remove_from(const void *node, VISIT visit, void *context)
+static void remove_place(struct device *device, const struct address_entry *entry)
 {
-    if (visit != preorder && visit != leaf) {
-        return;
-    }
-    struct address_entry *entry = *(struct address_entry *const *)node;
-    const struct removal *removal = context;
-    size_t kept = 0;
-    for (size_t i = 0; i < entry->count; i++) {
-        struct subscriber *subscriber = &entry->subscribers[i];
-        bool goes = removal->device != NULL ? subscriber->device == removal->device
-                                            : subscriber->subscription == removal->subscription;
-        if (goes) {
-            subscriber->device->subscriptions--;
-        } else {
-            entry->subscribers[kept++] = *subscriber;
+    for (uint32_t i = 0; i < device->subscriptions; i++) {
+        if (device->places[i] == entry) {
+            device->places[i] = device->places[--device->subscriptions];
+            return;
         }
     }
-    entry->count = kept;
 }
 
-void directory_remove_subscription(struct directory *directory, int64_t subscription)
+/* Under the write lock. True: nobody is left who subscribes or listens to it. */
+static bool remove_subscriber(struct address_entry *entry, size_t at)
 {
-    struct removal removal = {.subscription = subscription};
+    remove_place(entry->subscribers[at].device, entry);
+    memmove(entry->subscribers + at, entry->subscribers + at + 1,
+            (entry->count - at - 1) * sizeof(struct subscriber));
+    entry->count--;
+    return entry->count == 0 && entry->listeners == 0;
+}
+
+void directory_remove_subscription(struct directory *directory, int64_t address_num, int64_t subscription)
+{
+    struct address_entry *entry = directory->addresses[address_num];
+    bool ended = false;
     pthread_rwlock_wrlock(&directory->lock);
-    twalk_r(directory->address_by_bytes, remove_from, &removal);
+    for (size_t i = 0; i < entry->count; i++) {
+        if (entry->subscribers[i].subscription == subscription) {
+            ended = remove_subscriber(entry, i);
+            break;
+        }
+    }
+    pthread_rwlock_unlock(&directory->lock);
+    if (ended) {
+        tell(directory, entry, STORE_WATCH_ENDED);
+    }
+}
+
+void directory_set_baseline(struct directory *directory, int64_t address_num, int64_t subscription,
+                            uint64_t height, bool hashes)
+{
+    struct address_entry *entry = directory->addresses[address_num];
+    pthread_rwlock_wrlock(&directory->lock);
+    for (size_t i = 0; i < entry->count; i++) {
+        struct subscriber *subscriber = &entry->subscribers[i];
+        if (subscriber->subscription == subscription) {
+            subscriber->baseline_height = height;
+            subscriber->baseline_hashes = hashes;
+        }
+    }
     pthread_rwlock_unlock(&directory->lock);
 }
 
@@ -208,16 +264,36 @@ void directory_set_device_state(struct directory *directory, struct device *devi
     pthread_rwlock_unlock(&directory->lock);
 }
 
+/* The last of a device's subscriptions ends. NULL: somebody else still wants its address. */
+static struct address_entry *remove_last(struct directory *directory, struct device *device)
+{
+    struct address_entry *entry = device->places[device->subscriptions - 1];
+    bool ended = false;
+    pthread_rwlock_wrlock(&directory->lock);
+    for (size_t i = 0; i < entry->count; i++) {
+        if (entry->subscribers[i].device == device) {
+            ended = remove_subscriber(entry, i);
+            break;
+        }
+    }
+    pthread_rwlock_unlock(&directory->lock);
+    return ended ? entry : NULL;
+}
+
 void directory_retire_device(struct directory *directory, struct device *device)
 {
-    struct removal removal = {.device = device};
     pthread_rwlock_wrlock(&directory->lock);
     device->state = DEVICE_RETIRED;
     if (directory_find_credential(directory, device->credential) == device) {
         tdelete(device, &directory->device_by_credential, compare_credential);
     }
-    twalk_r(directory->address_by_bytes, remove_from, &removal);
     pthread_rwlock_unlock(&directory->lock);
+    while (device->subscriptions > 0) {
+        const struct address_entry *ended = remove_last(directory, device);
+        if (ended != NULL) {
+            tell(directory, ended, STORE_WATCH_ENDED);
+        }
+    }
 }
 
 static void add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
@@ -267,8 +343,9 @@ static const char *const LOAD_SQL[] = {
                      "(SELECT coalesce(max(version), 0) FROM device_config f WHERE f.device = num) FROM "
                      "device JOIN device_cursor ON device = num ORDER BY num",
     [LOAD_SUBSCRIPTIONS] =
-        "SELECT s.num, s.device, s.minimum, a.num, a.chain, a.bytes "
-        "FROM subscription s JOIN address a ON a.num = s.address WHERE s.removed_at IS NULL ORDER BY s.num",
+        "SELECT s.num, s.device, s.minimum, a.num, a.chain, a.bytes, coalesce(b.height, 0), coalesce(b.hashes, 0) "
+        "FROM subscription s JOIN address a ON a.num = s.address LEFT JOIN baseline b ON b.subscription = s.num "
+        "WHERE s.removed_at IS NULL ORDER BY s.num",
     [LOAD_TOKENS] = "SELECT hash, id, name, role, created_at, revoked_at FROM api_token",
 };
 
@@ -294,7 +371,9 @@ static void load_device(struct directory *directory, sqlite3_stmt *row)
 
 static enum cs_err load_subscription(struct directory *directory, sqlite3_stmt *row)
 {
-    struct subscriber subscriber = {.subscription = sqlite3_column_int64(row, 0)};
+    struct subscriber subscriber = {.subscription = sqlite3_column_int64(row, 0),
+                                    .baseline_height = (uint64_t)sqlite3_column_int64(row, 6),
+                                    .baseline_hashes = sqlite3_column_int64(row, 7) > 0};
     size_t slot = (size_t)sqlite3_column_int64(row, 1);
     uint8_t minimum[16];
     struct address address = {0};
@@ -311,7 +390,7 @@ static enum cs_err load_subscription(struct directory *directory, sqlite3_stmt *
     address.chain = (uint8_t)chain;
     address.length = (uint8_t)length;
     memcpy(address.bytes, sqlite3_column_blob(row, 5), (size_t)length);
-    add_subscription(directory, &address, sqlite3_column_int64(row, 3), &subscriber);
+    (void)add_subscription(directory, &address, sqlite3_column_int64(row, 3), &subscriber);
     return CS_OK;
 }
 

@@ -29,7 +29,8 @@ struct device {
     enum device_auth auth;
     uint8_t credential[STORE_HASH_SIZE];
     int64_t expire_after_ms;
-    uint32_t subscriptions;
+    struct address_entry **places; /* that it subscribes to: `subscriptions` of them */
+    uint32_t subscriptions, place_slots;
     uint64_t config_version; /* 0: none yet */
     struct store_status status;
     int64_t last_seen_ms;
@@ -51,10 +52,14 @@ struct device {
     _Atomic int64_t flapped_at_ms; /* 0: never */
 };
 
+struct address_entry;
+
 struct subscriber {
     struct device *device;
     struct amount minimum;
-    int64_t subscription; /* its num */
+    int64_t subscription;     /* its num */
+    uint64_t baseline_height; /* what was received up to here was there before it */
+    bool baseline_hashes;     /* there are rows for it in baseline_hash */
 };
 
 struct address_entry {
@@ -62,7 +67,8 @@ struct address_entry {
     int64_t num;
     struct subscriber *subscribers;
     size_t count, capacity;
-    size_t listeners; /* sessions that hear of it without being its device */
+    size_t listeners;               /* sessions that hear of it without being its device */
+    _Atomic int64_t complete_at_ms; /* everything up to then is in the store; 0: not known since the start */
 };
 
 struct api_token {
@@ -75,11 +81,14 @@ struct directory {
     void *device_by_id, *address_by_bytes, *token_by_hash; /* tsearch(3) trees */
     void *device_by_credential;                            /* without the retired ones */
     struct device **devices;                               /* by num; NULL where there is none */
-    size_t device_slots;
+    struct address_entry **addresses;                      /* by num, likewise */
+    size_t device_slots, address_slots;
     size_t expiring; /* devices with a limit */
+    const struct store_events *events;
 };
 
-void directory_init(struct directory *directory);
+/* `events` is borrowed; it is told of addresses without the lock. */
+void directory_init(struct directory *directory, const struct store_events *events);
 void directory_fini(struct directory *directory);
 /* Everything as it is in the file. Before the threads start. */
 enum cs_err directory_load(struct directory *directory, sqlite3 *db);
@@ -101,7 +110,9 @@ void directory_add_subscription(struct directory *directory, const struct addres
                                 int64_t address_num, const struct subscriber *subscriber);
 void directory_listen(struct directory *directory, const struct address *address, int64_t address_num,
                       int change);
-void directory_remove_subscription(struct directory *directory, int64_t subscription);
+void directory_remove_subscription(struct directory *directory, int64_t address_num, int64_t subscription);
+void directory_set_baseline(struct directory *directory, int64_t address_num, int64_t subscription,
+                            uint64_t height, bool hashes);
 void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
                          const struct store_api_token *token);
 void directory_revoke_token(struct directory *directory, const char *id, int64_t revoked_at_ms);
@@ -168,6 +179,7 @@ struct batch {
     struct device *dirty;
     int64_t first_payment, last_payment, first_delivery, last_delivery; /* 0: none */
     uint64_t acks, outcomes, contradictions, below_minimum, expired;    /* counted once they are committed */
+    int64_t unconfirmed;                                                /* more of them than before it */
 };
 
 struct store {
@@ -186,12 +198,17 @@ struct store {
     struct inbox *inbox;
     sqlite3 *db; /* the only one that writes */
     sqlite3_stmt **batch_sql, **payment_sql, **session_sql, **device_sql, **subscription_sql, **token_sql,
-        **search_sql, **config_sql;
+        **search_sql, **config_sql, **unconfirmed_sql, **reconcile_sql;
     struct batch batch;
     struct recent_delivery *recent;
     uint64_t generation; /* of the newest session */
     int64_t delivery_indexed, payment_indexed, last_delivery, last_payment;
     uint64_t last_fill_ns, last_expiry_ns;
+    _Atomic int64_t unconfirmed;     /* rows that wait for their confirmation */
+    _Atomic int64_t incident_at_ms;  /* what was complete before then is not proven any more */
+    const char *_Atomic incident;    /* why */
+    const char *_Atomic not_payable; /* NULL: machines may take money */
+    _Atomic uint64_t completed;      /* one higher whenever any of these three or any completeness changes */
 
     struct inbox *replay_inbox;
     sqlite3 *replay_db;
@@ -206,7 +223,7 @@ struct store {
     _Atomic bool disk_full; /* a commit said so; cleared by the next one that works */
     _Atomic int64_t search_lag, wal_bytes;
 
-    metrics_count *batches, *commands, *stored, *duplicates, *unmatched, *below_minimum, *acks, *outcomes,
+    metrics_count *batches, *commands, *payments[STORE_PAYMENT_OUTCOMES], *below_minimum, *acks, *outcomes,
         *contradictions, *expired, *full_commits, *pages, *checkpoints, *payment_refusals, *rollbacks, *flaps;
 };
 
@@ -223,6 +240,10 @@ void token_sql_open(struct store *store);
 void token_sql_close(struct store *store);
 void config_sql_open(struct store *store);
 void config_sql_close(struct store *store);
+void unconfirmed_sql_open(struct store *store);
+void unconfirmed_sql_close(struct store *store);
+void reconcile_sql_open(struct store *store);
+void reconcile_sql_close(struct store *store);
 void search_sql_open(struct store *store);
 void search_sql_close(struct store *store);
 void batch_sql_open(struct store *store);
@@ -254,7 +275,37 @@ enum cs_err config_write(struct store *store, struct device *device, const char 
 void config_post(struct store *store, struct config_change *change);
 /* The current body, owned; NULL when there is none. */
 char *config_read(struct store *store, const struct device *device);
+/* One payment on its way into the store (store_payment.c). */
+struct payment_post { /* what one session is told of it, as decided inside the transaction */
+    struct store_session session;
+    enum cursor_post kind;
+    uint64_t seq, config_version;
+};
+struct payment_work {
+    struct payment payment;
+    uint64_t receive_height; /* of the block that received it; 0: none has, or it is not known */
+    const uint8_t *proof;    /* borrowed, as the notice */
+    const char *notice;
+    size_t proof_size, notice_size;
+    enum store_payment_outcome outcome;
+    int64_t stored_at_ms;
+    struct payment_post one, *posts; /* `posts` is &one until there are more */
+    size_t post_count, post_capacity;
+    bool heard; /* somebody listens to its address */
+};
+void payment_work_init(struct payment_work *work /* zeroed */);
+void payment_work_fini(struct payment_work *work);
+/* Matches, numbers and writes it, inside the batch. */
+enum cs_err payment_store(struct store *store, struct payment_work *work);
+/* After the commit: the sessions and listeners hear of it. */
+void payment_tell(struct store *store, const struct payment_work *work);
+void payment_count(struct store *store, enum store_payment_outcome outcome);
+enum cs_err payment_is_known(struct store *store, const struct payment *payment, bool *known);
+/* It is stored: nothing has to wait for its confirmation any more (store_unconfirmed.c). */
+enum cs_err unconfirmed_forget(struct store *store, const struct payment *payment);
+
 /* The rows of a subscription and, when it is new, of its address (store_subscription.c). */
+enum cs_err subscription_take_address(struct store *store, const struct address *address, int64_t *num);
 enum cs_err subscription_insert(struct store *store, struct store_subscription *subscription, int64_t device,
                                 int64_t *num, int64_t *address_num);
 

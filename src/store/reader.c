@@ -50,6 +50,7 @@ struct reader_pool *reader_pool_open(struct store *store)
         reader_delivery_sql_open(reader);
         reader_payment_sql_open(reader);
         reader_device_sql_open(reader);
+        reader_reconcile_sql_open(reader);
         reader->next_free = pool->free;
         pool->free = reader;
     }
@@ -60,6 +61,7 @@ void reader_pool_close(struct reader_pool *pool)
 {
     for (size_t i = 0; i < pool->count; i++) {
         struct reader *reader = &pool->readers[i];
+        reader_reconcile_sql_close(reader);
         reader_device_sql_close(reader);
         reader_payment_sql_close(reader);
         reader_delivery_sql_close(reader);

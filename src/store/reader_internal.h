@@ -11,7 +11,7 @@
 
 struct reader {
     sqlite3 *db;
-    sqlite3_stmt **sql, **delivery_sql, **payment_sql, **device_sql;
+    sqlite3_stmt **sql, **delivery_sql, **payment_sql, **device_sql, **reconcile_sql;
     struct reader *next_free;
 };
 
@@ -22,6 +22,8 @@ void reader_payment_sql_open(struct reader *reader);
 void reader_payment_sql_close(struct reader *reader);
 void reader_device_sql_open(struct reader *reader);
 void reader_device_sql_close(struct reader *reader);
+void reader_reconcile_sql_open(struct reader *reader);
+void reader_reconcile_sql_close(struct reader *reader);
 
 /* Waits for a connection and begins its transaction. To be given back even when that failed. */
 CS_MUST_CHECK enum cs_err reader_take(struct store *store, struct reader **taken);

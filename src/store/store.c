@@ -28,10 +28,13 @@ static void add_metrics(struct store *store)
          "Transactions given up because the disk was full."},
         {&store->payment_refusals, "coinslot_store_payments_refused_total", "",
          "Payments not taken because the inbox or the disk was full."},
-        {&store->stored, "coinslot_payments_total", "result=\"stored\"",
+        {&store->payments[STORE_PAYMENT_STORED], "coinslot_payments_total", "result=\"stored\"",
          "Payments that reached the writer, by what became of them."},
-        {&store->duplicates, "coinslot_payments_total", "result=\"duplicate\"", ""},
-        {&store->unmatched, "coinslot_payments_total", "result=\"unmatched\"", ""},
+        {&store->payments[STORE_PAYMENT_DUPLICATE], "coinslot_payments_total", "result=\"duplicate\"", ""},
+        {&store->payments[STORE_PAYMENT_UNMATCHED], "coinslot_payments_total", "result=\"unmatched\"", ""},
+        {&store->payments[STORE_PAYMENT_OLD], "coinslot_payments_total", "result=\"old\"", ""},
+        {&store->payments[STORE_PAYMENT_WAITING], "coinslot_payments_total", "result=\"waiting\"", ""},
+        {&store->payments[STORE_PAYMENT_DENIED], "coinslot_payments_total", "result=\"denied\"", ""},
         {&store->below_minimum, "coinslot_deliveries_below_minimum_total", "",
          "Deliveries not made because the amount was below the subscription's minimum."},
         {&store->acks, "coinslot_deliveries_acked_total", "", "Deliveries acknowledged by their device."},
@@ -65,6 +68,11 @@ static int64_t read_search_lag(void *store)
     return atomic_load_explicit(&((struct store *)store)->search_lag, memory_order_relaxed);
 }
 
+static int64_t read_unconfirmed(void *store)
+{
+    return store_unconfirmed_count(store);
+}
+
 static int64_t read_wal(void *store)
 {
     return atomic_load_explicit(&((struct store *)store)->wal_bytes, memory_order_relaxed);
@@ -74,6 +82,9 @@ static void add_gauges(struct store *store)
 {
     struct metrics *metrics = store->options.metrics;
     metrics_add_gauge(metrics, "coinslot_store_inbox", "", "Commands waiting for the writer.", read_inbox,
+                      store);
+    metrics_add_gauge(metrics, "coinslot_payments_unconfirmed", "",
+                      "Payments that wait for a node to say whether they are confirmed.", read_unconfirmed,
                       store);
     metrics_add_gauge(metrics, "coinslot_search_lag_rows", "",
                       "Rows that the search indexes have yet to take in.", read_search_lag, store);
@@ -188,6 +199,8 @@ static void open_statements(struct store *store)
     session_sql_open(store);
     device_sql_open(store);
     subscription_sql_open(store);
+    unconfirmed_sql_open(store);
+    reconcile_sql_open(store);
     token_sql_open(store);
     search_sql_open(store);
     config_sql_open(store);
@@ -198,6 +211,8 @@ static void close_statements(struct store *store)
     config_sql_close(store);
     search_sql_close(store);
     token_sql_close(store);
+    reconcile_sql_close(store);
+    unconfirmed_sql_close(store);
     subscription_sql_close(store);
     device_sql_close(store);
     session_sql_close(store);
@@ -219,7 +234,7 @@ enum cs_err store_open(const struct store_options *options, struct store **opene
     store->options = *options;
     store->lock_fd = lock_fd;
     store->path = file_path(options->dir, "coinslot.db");
-    directory_init(&store->directory);
+    directory_init(&store->directory, &store->events);
     pthread_mutex_init(&store->key_lock, NULL);
     enum cs_err err = open_key(store, error); /* first: a store without its key is not to be opened */
     err = err != CS_OK ? err : open_file(store, error);

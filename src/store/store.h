@@ -41,6 +41,7 @@ struct store_options {
     uint32_t page_size;          /* deliveries in one replay page */
     uint32_t readers;            /* read-only connections, shared by all who page through the store */
     uint32_t subscriptions_most; /* per device */
+    uint32_t unconfirmed_most;   /* payments that wait for their confirmation */
     int64_t min_free_bytes;      /* below this, payments are refused with CS_EFULL */
     int64_t wal_most_bytes;      /* past this the writer finishes the checkpoint itself */
     const char *synchronous;     /* "FULL"; "OFF" only for the test that must fail with it */
@@ -71,9 +72,11 @@ struct store_session {
     uint64_t handle;
 };
 
+enum store_watch { STORE_WATCH_BEGUN, STORE_WATCH_ENDED, STORE_WATCH_SUBSCRIBED };
+
 /*
  * Everything for one device comes in the order of the commits. None of these may block, nor call the store.
- * Set before store_start; all of them must be set.
+ * Set before store_start; all of them must be set, but watched may be NULL.
  */
 struct store_events {
     void *context;
@@ -94,6 +97,8 @@ struct store_events {
     void (*config)(void *context, const struct store_session *session, uint64_t version, const char *body);
     /* writer: a payment to an address that somebody listens to (store_submit_listen). `notice` is NULL or as it was submitted. */
     void (*heard)(void *context, const struct payment *payment, const char *notice, size_t notice_size);
+    /* writer: an address has its first subscription or listener, or lost its last; or has a new subscription, whose baseline is to be taken. */
+    void (*watched)(void *context, const struct address *address, enum store_watch watch);
 };
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
@@ -139,7 +144,11 @@ enum store_payment_outcome {
     STORE_PAYMENT_STORED,
     STORE_PAYMENT_DUPLICATE, /* it was there; nothing has changed */
     STORE_PAYMENT_UNMATCHED, /* nobody subscribes to its address; counted, not stored */
+    STORE_PAYMENT_OLD,       /* it was there before anybody subscribed to its address; counted, not stored */
+    STORE_PAYMENT_WAITING,   /* committed, until store_submit_verdict */
+    STORE_PAYMENT_DENIED,    /* dropped by a verdict */
 };
+#define STORE_PAYMENT_OUTCOMES 6
 
 /* True when somebody subscribes to it. A look before the dear checks; the writer's match is final. */
 bool store_knows_address(struct store *store, const struct address *address);
@@ -154,6 +163,36 @@ typedef void (*store_payment_done)(void *context, enum cs_err err, enum store_pa
 CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct payment *payment,
                                                const uint8_t *proof, size_t proof_size, const char *notice,
                                                size_t notice_size, store_payment_done done, void *context);
+
+/* The same for one that reconciliation found: `receive_height` is that of the block that received it, 0 while it is receivable. */
+CS_MUST_CHECK enum cs_err store_submit_found(struct store *store, const struct payment *payment,
+                                             uint64_t receive_height, const uint8_t *proof, size_t proof_size,
+                                             const char *notice, size_t notice_size, store_payment_done done,
+                                             void *context);
+
+/*
+ * News of a source that can be forged, until a node has said whether it is true: no seq, no delivery. At most
+ * options.unconfirmed_most wait; beyond, err is CS_EBUSY. `num` names it (WAITING only). Waiting already: DUPLICATE.
+ */
+typedef void (*store_unconfirmed_done)(void *context, enum cs_err err, enum store_payment_outcome outcome,
+                                       int64_t num);
+CS_MUST_CHECK enum cs_err store_submit_unconfirmed(struct store *store, const struct payment *payment,
+                                                   const uint8_t *proof, size_t proof_size,
+                                                   const char *notice, size_t notice_size,
+                                                   store_unconfirmed_done done, void *context);
+/*
+ * Confirmed: it goes the way of every payment, with the subscriptions of now. Denied: it is dropped. When it is not there any more, because
+ * another source brought it: DUPLICATE.
+ */
+CS_MUST_CHECK enum cs_err store_submit_verdict(struct store *store, int64_t num, bool confirmed,
+                                               uint64_t receive_height, store_payment_done done,
+                                               void *context);
+/* What waits, oldest first. Between store_open and store_start. */
+void store_each_unconfirmed(struct store *store,
+                            void (*each)(void *context, int64_t num, const struct payment *payment,
+                                         int64_t received_at_ms),
+                            void *context);
+int64_t store_unconfirmed_count(struct store *store);
 
 /*
  * Somebody listens to an address without being a device (the legacy protocol): it counts as subscribed, and its payments are stored
@@ -293,9 +332,10 @@ struct store_subscription {
     struct address address;
     struct amount minimum;
     int64_t created_at_ms;
+    int64_t since_ms; /* payments that were there already are wanted too, from then on; 0: they are not */
 };
 
-/* device, address and minimum are given. CS_ENOTFOUND: the device; CS_ECONFLICT: subscribed already; CS_EDENIED: retired; CS_EINVAL: it has as many as one may have. */
+/* device, address, minimum and since_ms are given. CS_ENOTFOUND: the device; CS_ECONFLICT: subscribed already; CS_EDENIED: retired; CS_EINVAL: it has as many as one may have. */
 CS_MUST_CHECK enum cs_err store_create_subscription(struct store *store,
                                                     struct store_subscription *subscription);
 CS_MUST_CHECK enum cs_err store_remove_subscription(struct store *store, const char *device_id,
@@ -305,7 +345,7 @@ CS_MUST_CHECK enum cs_err store_remove_subscription(struct store *store, const c
 struct store_import {
     struct store_device device; /* name, auth, expire_after_ms are given */
     uint8_t credential[STORE_HASH_SIZE];
-    struct store_subscription *subscriptions; /* address and minimum are given */
+    struct store_subscription *subscriptions; /* address, minimum and since_ms are given */
     size_t subscription_count;
     bool unique; /* refuse it when another device, not retired, has this credential */
     /* CS_OK; CS_EINVAL: the name; CS_EBUSY: too many subscriptions; CS_ECONFLICT: an address twice; CS_EDENIED: not unique */

@@ -241,7 +241,9 @@ static void import_committed(struct store *store, struct command *base)
         made->device = NULL; /* the directory's from now on */
         directory_add_device(&store->directory, device);
         for (size_t j = 0; j < import->subscription_count; j++) {
-            struct subscriber subscriber = {device, import->subscriptions[j].minimum, made->subscriptions[j]};
+            struct subscriber subscriber = {.device = device,
+                                            .minimum = import->subscriptions[j].minimum,
+                                            .subscription = made->subscriptions[j]};
             directory_add_subscription(&store->directory, &import->subscriptions[j].address,
                                        made->addresses[j], &subscriber);
         }

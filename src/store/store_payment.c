@@ -8,10 +8,11 @@
 
 #define LOG_MODULE "store"
 
-enum { FIND_PAYMENT, INSERT_PAYMENT, INSERT_PROOF, INSERT_DELIVERY, PAYMENT_SQL_COUNT };
+enum { FIND_PAYMENT, FIND_BASELINE, INSERT_PAYMENT, INSERT_PROOF, INSERT_DELIVERY, PAYMENT_SQL_COUNT };
 static const char *const PAYMENT_SQL[] = {
     [FIND_PAYMENT] = "SELECT 1 FROM payment p INDEXED BY payment_hash JOIN address a ON a.num = p.address "
                      "WHERE substr(p.hash, 1, 8) = ? AND p.hash = ? AND p.output = ? AND a.chain = ?",
+    [FIND_BASELINE] = "SELECT 1 FROM baseline_hash WHERE subscription = ? AND hash = ?",
     [INSERT_PAYMENT] =
         "INSERT INTO payment (hash, output, address, asset, sender, amount, source, node_time, stored_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -31,43 +32,41 @@ void payment_sql_close(struct store *store)
     sql_finalize(store->payment_sql, PAYMENT_SQL_COUNT);
 }
 
-/* What one session is told of a payment, as decided inside the transaction. */
-struct post {
-    struct store_session session;
-    enum cursor_post kind;
-    uint64_t seq, config_version;
-};
-
 struct payment_command {
     struct command command; /* first */
-    struct payment payment;
+    struct payment_work work;
     store_payment_done done;
     void *context;
-    enum store_payment_outcome outcome;
-    int64_t stored_at_ms;
-    struct post one, *posts; /* `posts` is &one until there are more */
-    size_t post_count, post_capacity;
-    bool heard; /* somebody listens to its address */
-    size_t proof_size, notice_size;
     uint8_t bytes[]; /* the proof, then the notice */
 };
 
-static void add_post(struct payment_command *command, const struct post *post)
+void payment_work_init(struct payment_work *work)
 {
-    if (command->post_count == command->post_capacity) {
-        size_t capacity = command->post_capacity * 4;
-        struct post *posts = cs_alloc(capacity * sizeof(*posts));
-        memcpy(posts, command->posts, command->post_count * sizeof(*posts));
-        if (command->posts != &command->one) {
-            free(command->posts);
-        }
-        command->posts = posts;
-        command->post_capacity = capacity;
-    }
-    command->posts[command->post_count++] = *post;
+    work->posts = &work->one;
+    work->post_capacity = 1;
 }
 
-static enum cs_err is_known(struct store *store, const struct payment *payment, bool *known)
+void payment_work_fini(struct payment_work *work)
+{
+    if (work->posts != &work->one) {
+        free(work->posts);
+    }
+}
+
+static void add_post(struct payment_work *work, const struct payment_post *post)
+{
+    if (work->post_count == work->post_capacity) {
+        size_t capacity = work->post_capacity * 4;
+        struct payment_post *posts = cs_alloc(capacity * sizeof(*posts));
+        memcpy(posts, work->posts, work->post_count * sizeof(*posts));
+        payment_work_fini(work);
+        work->posts = posts;
+        work->post_capacity = capacity;
+    }
+    work->posts[work->post_count++] = *post;
+}
+
+enum cs_err payment_is_known(struct store *store, const struct payment *payment, bool *known)
 {
     sqlite3_stmt *find = store->payment_sql[FIND_PAYMENT];
     sql_bind(find, "bbit", payment->hash, (size_t)8, payment->hash, sizeof(payment->hash),
@@ -80,10 +79,10 @@ static enum cs_err is_known(struct store *store, const struct payment *payment, 
     return err;
 }
 
-static enum cs_err insert_payment(struct store *store, const struct payment_command *command, int64_t address,
+static enum cs_err insert_payment(struct store *store, const struct payment_work *work, int64_t address,
                                   int64_t *num)
 {
-    const struct payment *payment = &command->payment;
+    const struct payment *payment = &work->payment;
     uint8_t amount[16];
     amount_to_bytes(payment->amount, amount);
     sqlite3_stmt *insert = store->payment_sql[INSERT_PAYMENT];
@@ -98,15 +97,15 @@ static enum cs_err insert_payment(struct store *store, const struct payment_comm
     }
     *num = sqlite3_last_insert_rowid(store->db);
     writer_note_payment(store, *num);
-    if (command->proof_size > 0) {
+    if (work->proof_size > 0) {
         sqlite3_stmt *proof = store->payment_sql[INSERT_PROOF];
-        sql_bind(proof, "ib", *num, command->bytes, command->proof_size);
+        sql_bind(proof, "ib", *num, work->proof, work->proof_size);
         err = writer_run(store, proof);
     }
     return err;
 }
 
-static enum cs_err deliver_to(struct store *store, struct payment_command *command, int64_t payment,
+static enum cs_err deliver_to(struct store *store, struct payment_work *work, int64_t payment,
                               struct device *device)
 {
     uint64_t seq;
@@ -124,50 +123,90 @@ static enum cs_err deliver_to(struct store *store, struct payment_command *comma
     }
     writer_note_delivery(store, device->num, seq, sqlite3_last_insert_rowid(store->db));
     if (post != CURSOR_POST_NOTHING) {
-        add_post(command, &(struct post){device->session, post, seq, device->config_version});
+        add_post(work, &(struct payment_post){device->session, post, seq, device->config_version});
     }
     return CS_OK;
 }
 
-static enum cs_err payment_apply(struct store *store, struct command *base)
+/* It was there before the subscription: its send is in the baseline, or what received it is on the chain below. */
+static bool is_older(struct store *store, const struct payment_work *work,
+                     const struct subscriber *subscriber, enum cs_err *err)
 {
-    struct payment_command *command = (struct payment_command *)base;
-    const struct payment *payment = &command->payment;
-    /* The writer alone changes the directory, so it may look without the lock. */
-    const struct address_entry *entry = directory_find_address(&store->directory, &payment->to);
-    if (entry == NULL || (entry->count == 0 && entry->listeners == 0)) {
-        command->outcome = STORE_PAYMENT_UNMATCHED;
-        return CS_OK;
+    if (work->receive_height != 0 && work->receive_height <= subscriber->baseline_height) {
+        return true;
     }
-    bool known;
-    enum cs_err err = is_known(store, payment, &known);
-    if (err != CS_OK || known) {
-        command->outcome = STORE_PAYMENT_DUPLICATE;
-        return err;
+    if (!subscriber->baseline_hashes) {
+        return false;
     }
-    command->outcome = STORE_PAYMENT_STORED;
-    command->stored_at_ms = store->batch.now_ms;
-    command->heard = entry->listeners > 0;
-    int64_t num = 0;
-    err = insert_payment(store, command, entry->num, &num);
+    sqlite3_stmt *find = store->payment_sql[FIND_BASELINE];
+    sql_bind(find, "ib", subscriber->subscription, work->payment.hash, sizeof(work->payment.hash));
+    bool found = writer_find(store, find, err);
+    if (found) {
+        sqlite3_reset(find);
+    }
+    return found;
+}
+
+/* Whether it is new to anybody who subscribes or listens. */
+static bool is_news(struct store *store, const struct payment_work *work, const struct address_entry *entry,
+                    enum cs_err *err)
+{
+    bool news = entry->listeners > 0;
+    for (size_t i = 0; i < entry->count && *err == CS_OK && !news; i++) {
+        news = !is_older(store, work, &entry->subscribers[i], err);
+    }
+    return news;
+}
+
+static enum cs_err deliver(struct store *store, struct payment_work *work, const struct address_entry *entry,
+                           int64_t payment)
+{
+    enum cs_err err = CS_OK;
     for (size_t i = 0; i < entry->count && err == CS_OK; i++) {
         const struct subscriber *subscriber = &entry->subscribers[i];
-        if (amount_compare(payment->amount, subscriber->minimum) >= 0) {
-            err = deliver_to(store, command, num, subscriber->device);
-        } else {
+        if (amount_compare(work->payment.amount, subscriber->minimum) < 0) {
             store->batch.below_minimum++;
+        } else if (!is_older(store, work, subscriber, &err) && err == CS_OK) {
+            err = deliver_to(store, work, payment, subscriber->device);
         }
     }
     return err;
 }
 
-static void payment_committed(struct store *store, struct command *base)
+enum cs_err payment_store(struct store *store, struct payment_work *work)
 {
-    struct payment_command *command = (struct payment_command *)base;
+    const struct payment *payment = &work->payment;
+    /* The writer alone changes the directory, so it may look without the lock. */
+    const struct address_entry *entry = directory_find_address(&store->directory, &payment->to);
+    if (entry == NULL || (entry->count == 0 && entry->listeners == 0)) {
+        work->outcome = STORE_PAYMENT_UNMATCHED;
+        return CS_OK;
+    }
+    bool known;
+    enum cs_err err = payment_is_known(store, payment, &known);
+    if (err != CS_OK || known) {
+        work->outcome = STORE_PAYMENT_DUPLICATE;
+        return err;
+    }
+    if (!is_news(store, work, entry, &err)) {
+        work->outcome = STORE_PAYMENT_OLD;
+        return err;
+    }
+    work->outcome = STORE_PAYMENT_STORED;
+    work->stored_at_ms = store->batch.now_ms;
+    work->heard = entry->listeners > 0;
+    int64_t num = 0;
+    err = insert_payment(store, work, entry->num, &num);
+    err = err != CS_OK ? err : unconfirmed_forget(store, payment);
+    return err != CS_OK ? err : deliver(store, work, entry, num);
+}
+
+void payment_tell(struct store *store, const struct payment_work *work)
+{
     struct store_delivery delivery = {
-        .state = DELIVERY_SENT, .stored_at_ms = command->stored_at_ms, .payment = command->payment};
-    for (size_t i = 0; i < command->post_count; i++) {
-        const struct post *post = &command->posts[i];
+        .state = DELIVERY_SENT, .stored_at_ms = work->stored_at_ms, .payment = work->payment};
+    for (size_t i = 0; i < work->post_count; i++) {
+        const struct payment_post *post = &work->posts[i];
         delivery.seq = post->seq;
         delivery.config_version = post->config_version;
         if (post->kind == CURSOR_POST_LIVE) {
@@ -176,33 +215,34 @@ static void payment_committed(struct store *store, struct command *base)
             store->events.raised(store->events.context, &post->session, post->seq);
         }
     }
-    if (command->heard) {
-        const char *notice =
-            command->notice_size > 0 ? (const char *)command->bytes + command->proof_size : NULL;
-        store->events.heard(store->events.context, &command->payment, notice, command->notice_size);
+    if (work->heard) {
+        store->events.heard(store->events.context, &work->payment, work->notice, work->notice_size);
     }
+}
+
+void payment_count(struct store *store, enum store_payment_outcome outcome)
+{
+    metrics_add(store->payments[outcome], 1);
+}
+
+static enum cs_err payment_apply(struct store *store, struct command *base)
+{
+    return payment_store(store, &((struct payment_command *)base)->work);
+}
+
+static void payment_committed(struct store *store, struct command *base)
+{
+    payment_tell(store, &((struct payment_command *)base)->work);
 }
 
 static void payment_finish(struct store *store, struct command *base)
 {
     struct payment_command *command = (struct payment_command *)base;
-    if (command->command.err == CS_OK) {
-        switch (command->outcome) {
-        case STORE_PAYMENT_STORED:
-            metrics_add(store->stored, 1);
-            break;
-        case STORE_PAYMENT_DUPLICATE:
-            metrics_add(store->duplicates, 1);
-            break;
-        case STORE_PAYMENT_UNMATCHED:
-            metrics_add(store->unmatched, 1);
-            break;
-        }
+    if (base->err == CS_OK) {
+        payment_count(store, command->work.outcome);
     }
-    command->done(command->context, command->command.err, command->outcome);
-    if (command->posts != &command->one) {
-        free(command->posts);
-    }
+    command->done(command->context, base->err, command->work.outcome);
+    payment_work_fini(&command->work);
     free(command);
 }
 
@@ -213,25 +253,33 @@ enum cs_err store_submit_payment(struct store *store, const struct payment *paym
                                  size_t proof_size, const char *notice, size_t notice_size,
                                  store_payment_done done, void *context)
 {
+    return store_submit_found(store, payment, 0, proof, proof_size, notice, notice_size, done, context);
+}
+
+enum cs_err store_submit_found(struct store *store, const struct payment *payment, uint64_t receive_height,
+                               const uint8_t *proof, size_t proof_size, const char *notice,
+                               size_t notice_size, store_payment_done done, void *context)
+{
     assert(proof_size <= STORE_PROOF_MAX);
     if (atomic_load_explicit(&store->disk_low, memory_order_relaxed)) {
         metrics_add(store->payment_refusals, 1);
         return CS_EFULL;
     }
     struct payment_command *command = cs_alloc(sizeof(*command) + proof_size + notice_size);
+    struct payment_work *work = &command->work;
     command->command.kind = &PAYMENT_KIND;
-    command->payment = *payment;
     command->done = done;
     command->context = context;
-    command->posts = &command->one;
-    command->post_capacity = 1;
-    command->proof_size = proof_size;
-    command->notice_size = notice_size;
+    payment_work_init(work);
+    work->payment = *payment;
+    work->receive_height = receive_height;
     if (proof_size > 0) {
-        memcpy(command->bytes, proof, proof_size);
+        work->proof = memcpy(command->bytes, proof, proof_size);
+        work->proof_size = proof_size;
     }
     if (notice_size > 0) {
-        memcpy(command->bytes + proof_size, notice, notice_size);
+        work->notice = memcpy(command->bytes + proof_size, notice, notice_size);
+        work->notice_size = notice_size;
     }
     enum cs_err err = writer_submit(store, &command->command);
     if (err != CS_OK) {

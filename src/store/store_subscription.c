@@ -9,6 +9,7 @@ enum {
     INSERT_ADDRESS,
     FIND_ADDRESS,
     INSERT_SUBSCRIPTION,
+    INSERT_SINCE,
     FIND_SUBSCRIPTION,
     REMOVE_SUBSCRIPTION,
     SUBSCRIPTION_SQL_COUNT
@@ -18,7 +19,9 @@ static const char *const SUBSCRIPTION_SQL[] = {
     [FIND_ADDRESS] = "SELECT num FROM address WHERE chain = ? AND bytes = ?",
     [INSERT_SUBSCRIPTION] =
         "INSERT INTO subscription (id, device, address, minimum, created_at) VALUES (?, ?, ?, ?, ?)",
-    [FIND_SUBSCRIPTION] = "SELECT num FROM subscription WHERE id = ? AND device = ? AND removed_at IS NULL",
+    [INSERT_SINCE] = "INSERT INTO baseline (subscription, since, hashes) VALUES (?, ?, 0)",
+    [FIND_SUBSCRIPTION] =
+        "SELECT num, address FROM subscription WHERE id = ? AND device = ? AND removed_at IS NULL",
     [REMOVE_SUBSCRIPTION] = "UPDATE subscription SET removed_at = ? WHERE num = ?",
 };
 
@@ -41,7 +44,7 @@ bool store_knows_address(struct store *store, const struct address *address)
     return known;
 }
 
-static enum cs_err take_address(struct store *store, const struct address *address, int64_t *num)
+enum cs_err subscription_take_address(struct store *store, const struct address *address, int64_t *num)
 {
     const char *chain = chain_text((enum chain)address->chain);
     sqlite3_stmt *insert = store->subscription_sql[INSERT_ADDRESS],
@@ -67,7 +70,7 @@ enum cs_err subscription_insert(struct store *store, struct store_subscription *
     uint8_t minimum[16];
     amount_to_bytes(subscription->minimum, minimum);
     subscription->created_at_ms = store->batch.now_ms;
-    enum cs_err err = take_address(store, &subscription->address, address_num);
+    enum cs_err err = subscription_take_address(store, &subscription->address, address_num);
     if (err != CS_OK) {
         return err;
     }
@@ -76,6 +79,10 @@ enum cs_err subscription_insert(struct store *store, struct store_subscription *
              subscription->created_at_ms);
     err = writer_run(store, insert);
     *num = sqlite3_last_insert_rowid(store->db);
+    if (err == CS_OK && subscription->since_ms != 0) {
+        sql_bind(store->subscription_sql[INSERT_SINCE], "ii", *num, subscription->since_ms);
+        err = writer_run(store, store->subscription_sql[INSERT_SINCE]);
+    }
     return err;
 }
 
@@ -124,7 +131,9 @@ static enum cs_err subscribe_apply(struct store *store, struct command *base)
 static void subscribe_committed(struct store *store, struct command *base)
 {
     struct subscribe_command *subscribe = (struct subscribe_command *)base;
-    struct subscriber subscriber = {subscribe->device, subscribe->subscription->minimum, subscribe->num};
+    struct subscriber subscriber = {.device = subscribe->device,
+                                    .minimum = subscribe->subscription->minimum,
+                                    .subscription = subscribe->num};
     directory_add_subscription(&store->directory, &subscribe->subscription->address, subscribe->address_num,
                                &subscriber);
     config_post(store, &subscribe->change);
@@ -146,7 +155,7 @@ enum cs_err store_create_subscription(struct store *store, struct store_subscrip
 struct unsubscribe_command {
     struct waiting_command waiting; /* first */
     const char *device_id, *id;
-    int64_t num;
+    int64_t num, address_num;
     struct config_change change;
 };
 
@@ -164,6 +173,7 @@ static enum cs_err unsubscribe_apply(struct store *store, struct command *base)
         return err != CS_OK ? err : CS_ENOTFOUND;
     }
     unsubscribe->num = sqlite3_column_int64(find, 0);
+    unsubscribe->address_num = sqlite3_column_int64(find, 1);
     sqlite3_reset(find);
     sql_bind(store->subscription_sql[REMOVE_SUBSCRIPTION], "ii", store->batch.now_ms, unsubscribe->num);
     err = writer_run(store, store->subscription_sql[REMOVE_SUBSCRIPTION]);
@@ -173,7 +183,7 @@ static enum cs_err unsubscribe_apply(struct store *store, struct command *base)
 static void unsubscribe_committed(struct store *store, struct command *base)
 {
     struct unsubscribe_command *unsubscribe = (struct unsubscribe_command *)base;
-    directory_remove_subscription(&store->directory, unsubscribe->num);
+    directory_remove_subscription(&store->directory, unsubscribe->address_num, unsubscribe->num);
     config_post(store, &unsubscribe->change);
 }
 
@@ -204,7 +214,8 @@ struct listen_command {
 static enum cs_err listen_apply(struct store *store, struct command *base)
 {
     struct listen_command *listen = (struct listen_command *)base;
-    return listen->change > 0 ? take_address(store, &listen->address, &listen->address_num) : CS_OK;
+    return listen->change > 0 ? subscription_take_address(store, &listen->address, &listen->address_num)
+                              : CS_OK;
 }
 
 static void listen_finish(struct store *store, struct command *base)

@@ -206,6 +206,7 @@ static void count_committed(struct store *store)
     metrics_add(store->contradictions, batch->contradictions);
     metrics_add(store->below_minimum, batch->below_minimum);
     metrics_add(store->expired, batch->expired);
+    atomic_fetch_add(&store->unconfirmed, batch->unconfirmed);
     metrics_add(store->batches, 1);
 }
 

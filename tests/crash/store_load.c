@@ -235,6 +235,7 @@ void load_live(const struct load_options *options, struct load_shared *shared)
         .page_size = 16,
         .readers = 1,
         .subscriptions_most = 4,
+        .unconfirmed_most = 100,
         .wal_most_bytes = options->wal_most_bytes,
         .synchronous = options->synchronous,
         .metrics = metrics,

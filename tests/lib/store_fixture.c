@@ -103,7 +103,8 @@ static void on_noted(void *fixture, uint64_t handle, enum cs_err err, uint64_t s
 void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
                           uint32_t page_size)
 {
-    const struct store_events events = {fixture, on_live, on_raised, on_ended, on_page, on_config, on_heard};
+    const struct store_events events = {fixture, on_live,   on_raised, on_ended,
+                                        on_page, on_config, on_heard,  NULL};
     fixture->metrics = metrics_open();
     const struct store_options options = {
         .dir = fixture->dir,
@@ -113,6 +114,7 @@ void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, ui
         .page_size = page_size,
         .readers = 1,
         .subscriptions_most = 3,
+        .unconfirmed_most = 100,
         .wal_most_bytes = 1 << 20,
         .synchronous = "OFF", /* what a power cut does is another test's matter */
         .metrics = fixture->metrics,

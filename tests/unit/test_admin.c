@@ -103,6 +103,7 @@ static int set_up(void **state)
                                           .page_size = 16,
                                           .readers = 4,
                                           .subscriptions_most = 2,
+                                          .unconfirmed_most = 100,
                                           .wal_most_bytes = 1 << 24,
                                           .synchronous = "FULL",
                                           .metrics = metrics};

@@ -58,6 +58,7 @@ static void open_relay(void)
                                           .page_size = 16,
                                           .readers = 1,
                                           .subscriptions_most = 10,
+                                          .unconfirmed_most = 100,
                                           .wal_most_bytes = 1 << 24,
                                           .synchronous = "FULL",
                                           .metrics = metrics};

@@ -49,6 +49,7 @@ static void open_store(void)
         .page_size = 4,
         .readers = 1,
         .subscriptions_most = 3,
+        .unconfirmed_most = 100,
         .wal_most_bytes = 1 << 20,
         .synchronous = "OFF",
         .metrics = metrics,
@@ -92,7 +93,7 @@ static void start(void (*change)(struct push_options *options))
     }
     push = push_open(&options, store);
     const struct store_events events = {push,           push_post_live,   push_post_raised, push_post_ended,
-                                        push_post_page, push_post_config, push_post_heard};
+                                        push_post_page, push_post_config, push_post_heard,  NULL};
     store_start_by_hand(store, &events);
     start_push();
 }
@@ -786,7 +787,7 @@ static void what_too_many_payments_at_once_would_take_is_dropped_and_counted(voi
     struct push_options options = usual();
     push = push_open(&options, store); /* and nobody takes what is posted */
     const struct store_events events = {push,           push_post_live,   push_post_raised, push_post_ended,
-                                        push_post_page, push_post_config, push_post_heard};
+                                        push_post_page, push_post_config, push_post_heard,  NULL};
     store_start_by_hand(store, &events);
     char *notice = cs_alloc(1 << 20);
     struct payment payment = payment_to(1);

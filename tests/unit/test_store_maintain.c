@@ -79,6 +79,7 @@ static enum cs_err open_fails(struct store_fixture *fixture, char error[STORE_ER
                                           .page_size = 1,
                                           .readers = 1,
                                           .subscriptions_most = 1,
+                                          .unconfirmed_most = 100,
                                           .wal_most_bytes = 1 << 20,
                                           .synchronous = "OFF",
                                           .metrics = metrics};

@@ -296,6 +296,7 @@ static struct store *open_again(struct store_fixture *fixture, uint32_t inbox_ca
         .page_size = 3,
         .readers = 1,
         .subscriptions_most = 3,
+        .unconfirmed_most = 100,
         .min_free_bytes = min_free_bytes,
         .wal_most_bytes = 1 << 20,
         .synchronous = "OFF",
