@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "node/refusals.h"
@@ -22,6 +23,8 @@ enum result {
     RESULT_STORED,
     RESULT_DUPLICATE,
     RESULT_UNMATCHED,
+    RESULT_OLD,
+    RESULT_WAITING,
     RESULT_NOT_A_SEND,
     RESULT_MALFORMED,
     RESULT_CONTRADICTION,
@@ -32,12 +35,13 @@ enum result {
     RESULT_FULL,
     RESULT_CLOSED,
 };
-#define RESULT_COUNT 12
+#define RESULT_COUNT 14
 
 static const char *const RESULT_LABELS[RESULT_COUNT] = {
-    "result=\"stored\"",    "result=\"duplicate\"",     "result=\"unmatched\"",  "result=\"not_a_send\"",
-    "result=\"malformed\"", "result=\"contradiction\"", "result=\"wrong_hash\"", "result=\"wrong_signature\"",
-    "result=\"forbidden\"", "result=\"busy\"",          "result=\"full\"",       "result=\"closed\"",
+    "result=\"stored\"",     "result=\"duplicate\"",       "result=\"unmatched\"", "result=\"old\"",
+    "result=\"waiting\"",    "result=\"not_a_send\"",      "result=\"malformed\"", "result=\"contradiction\"",
+    "result=\"wrong_hash\"", "result=\"wrong_signature\"", "result=\"forbidden\"", "result=\"busy\"",
+    "result=\"full\"",       "result=\"closed\"",
 };
 
 struct callback {
@@ -45,6 +49,7 @@ struct callback {
     bool has_secret;
     uint8_t secret_hash[SECRET_HASH];
     enum callback_signature signature;
+    struct callback_sink sink;
     metrics_count *counts[RESULT_COUNT];
     struct refusals *refusals;
 };
@@ -53,6 +58,8 @@ struct callback {
 struct pending {
     struct callback *callback;
     struct http_request *request;
+    struct payment payment;
+    int64_t heard_at_ms;
 };
 
 static void count(struct callback *callback, enum result result)
@@ -132,6 +139,9 @@ static void refuse_payment(struct callback *callback, struct http_request *reque
     bool is_full = err == CS_EFULL;
     const char *why = is_full ? full : err == CS_ECLOSED ? closed : busy;
     assert(is_full || err == CS_ECLOSED || err == CS_EBUSY);
+    if (callback->sink.refused != NULL && err != CS_ECLOSED) {
+        callback->sink.refused(callback->sink.context, is_full ? "disk_full" : "busy");
+    }
     count(callback, is_full ? RESULT_FULL : err == CS_ECLOSED ? RESULT_CLOSED : RESULT_BUSY);
     refusals_log(callback->refusals, is_full ? "full" : "busy", http_request_peer(request), why);
     http_request_add_header(request, "Retry-After", is_full ? "30" : "1");
@@ -139,27 +149,43 @@ static void refuse_payment(struct callback *callback, struct http_request *reque
                         is_full ? "make room on the disk" : "try again in a moment", "%s", why);
 }
 
+static void answer_outcome(struct callback *callback, struct http_request *request,
+                           enum store_payment_outcome outcome)
+{
+    static const enum result results[STORE_PAYMENT_OUTCOMES] = {
+        [STORE_PAYMENT_STORED] = RESULT_STORED,       [STORE_PAYMENT_DUPLICATE] = RESULT_DUPLICATE,
+        [STORE_PAYMENT_UNMATCHED] = RESULT_UNMATCHED, [STORE_PAYMENT_OLD] = RESULT_OLD,
+        [STORE_PAYMENT_WAITING] = RESULT_WAITING,
+    };
+    assert(outcome != STORE_PAYMENT_DENIED); /* only a verdict does that */
+    count(callback, results[outcome]);
+    http_answer_empty(request, 200);
+}
+
 /* On the writer's thread, after the commit. */
 static void on_stored(void *context, enum cs_err err, enum store_payment_outcome outcome)
 {
     struct pending pending = *(struct pending *)context;
+    struct callback *callback = pending.callback;
     free(context);
     if (err != CS_OK) {
-        refuse_payment(pending.callback, pending.request, err);
+        refuse_payment(callback, pending.request, err);
         return;
     }
-    switch (outcome) {
-    case STORE_PAYMENT_STORED:
-        count(pending.callback, RESULT_STORED);
-        break;
-    case STORE_PAYMENT_DUPLICATE:
-        count(pending.callback, RESULT_DUPLICATE);
-        break;
-    case STORE_PAYMENT_UNMATCHED:
-        count(pending.callback, RESULT_UNMATCHED);
-        break;
+    bool ours = outcome == STORE_PAYMENT_STORED || outcome == STORE_PAYMENT_DUPLICATE;
+    if (ours && callback->sink.heard != NULL) {
+        callback->sink.heard(callback->sink.context, &pending.payment, pending.heard_at_ms);
     }
-    http_answer_empty(pending.request, 200);
+    answer_outcome(callback, pending.request, outcome);
+}
+
+static void on_waiting(void *context, enum cs_err err, enum store_payment_outcome outcome, int64_t num)
+{
+    const struct pending *pending = context;
+    if (err == CS_OK && outcome == STORE_PAYMENT_WAITING) {
+        pending->callback->sink.waits(pending->callback->sink.context, num, &pending->payment);
+    }
+    on_stored(context, err, outcome);
 }
 
 static void submit(struct callback *callback, struct http_request *request, const struct notice *notice,
@@ -168,13 +194,16 @@ static void submit(struct callback *callback, struct http_request *request, cons
     uint8_t proof[BLOCK_PACKED_SIZE];
     block_pack(&notice->block, proof);
     struct pending *pending = cs_alloc(sizeof(*pending));
-    *pending = (struct pending){callback, request};
-    /* Deferred first: the writer may be done before store_submit_payment has returned. */
+    *pending = (struct pending){callback, request, *payment, clock_wall_ms()};
+    /* Deferred first: the writer may be done before the submission has returned. */
     http_request_defer(request);
     size_t size;
     const char *body = http_request_body(request, &size);
-    enum cs_err err =
-        store_submit_payment(callback->store, payment, proof, sizeof(proof), body, size, on_stored, pending);
+    enum cs_err err = callback->sink.waits != NULL
+                          ? store_submit_unconfirmed(callback->store, payment, proof, sizeof(proof), body,
+                                                     size, on_waiting, pending)
+                          : store_submit_payment(callback->store, payment, proof, sizeof(proof), body, size,
+                                                 on_stored, pending);
     if (err != CS_OK) {
         free(pending);
         refuse_payment(callback, request, err);
@@ -195,6 +224,9 @@ static bool wants_signature(const struct callback *callback)
 
 static void take_notice(struct callback *callback, struct http_request *request, const struct notice *notice)
 {
+    if (callback->sink.alive != NULL) {
+        callback->sink.alive(callback->sink.context);
+    }
     if (!notice->is_send) {
         count(callback, RESULT_NOT_A_SEND);
         http_answer_empty(request, 200);
@@ -288,6 +320,7 @@ struct callback *callback_open(const struct callback_options *options, struct st
     struct callback *callback = cs_alloc(sizeof(*callback));
     callback->store = store;
     callback->signature = options->signature;
+    callback->sink = options->sink;
     callback->has_secret = *options->secret != '\0';
     hash_secret(options->secret, callback->secret_hash);
     callback->refusals = refusals_open(REFUSALS_LOGGED);

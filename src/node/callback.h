@@ -16,9 +16,23 @@ enum callback_signature {
     SIGNATURE_NEVER
 }; /* auto: always, for a callback can be forged */
 
+/* What the callback tells of what comes in; all but `waits` may be NULL. Any thread; none may block. */
+struct callback_sink {
+    void *context;
+    /* Something that a node could have sent. */
+    void (*alive)(void *context);
+    /* A payment of ours is in the store; it, or another source, has brought it. */
+    void (*heard)(void *context, const struct payment *payment, int64_t heard_at_ms);
+    /* It waits for its confirmation, as store_submit_unconfirmed says. NULL: confirm = source, the callback is believed. */
+    void (*waits)(void *context, int64_t num, const struct payment *payment);
+    /* A payment was not taken: reconciliation has to find it. `why` lives for ever. */
+    void (*refused)(void *context, const char *why);
+};
+
 struct callback_options {
     const char *secret; /* "" : only loopback may call */
     enum callback_signature signature;
+    struct callback_sink sink;
     struct metrics *metrics;
 };
 

@@ -38,6 +38,7 @@ static struct {
     uint8_t proof[STORE_PROOF_MAX];
     size_t proof_size;
     store_payment_done done;
+    store_unconfirmed_done waiting; /* instead, when it is to wait for its confirmation */
     void *context;
 } fake;
 
@@ -56,13 +57,16 @@ static void *write_payment(void *unused)
     while (fake.hold && !atomic_load(&fake.commit)) {
         wire_pause_ms(1);
     }
-    fake.done(fake.context, fake.done_err, fake.outcome);
+    if (fake.waiting != NULL) {
+        fake.waiting(fake.context, fake.done_err, fake.outcome, 42);
+    } else {
+        fake.done(fake.context, fake.done_err, fake.outcome);
+    }
     return NULL;
 }
 
-enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
-                                 size_t proof_size, const char *notice, size_t notice_size,
-                                 store_payment_done done, void *context)
+static enum cs_err take(struct store *store, const struct payment *payment, const uint8_t *proof,
+                        size_t proof_size, const char *notice, size_t notice_size, void *context)
 {
     assert_ptr_equal(store, STORE);
     assert_non_null(notice);
@@ -75,12 +79,63 @@ enum cs_err store_submit_payment(struct store *store, const struct payment *paym
     if (fake.submit_err != CS_OK) {
         return fake.submit_err;
     }
-    fake.done = done;
     fake.context = context;
     pthread_t writer;
     assert_int_equal(pthread_create(&writer, NULL, write_payment, NULL), 0);
     pthread_detach(writer);
     return CS_OK;
+}
+
+enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
+                                 size_t proof_size, const char *notice, size_t notice_size,
+                                 store_payment_done done, void *context)
+{
+    fake.done = done;
+    return take(store, payment, proof, proof_size, notice, notice_size, context);
+}
+
+enum cs_err store_submit_unconfirmed(struct store *store, const struct payment *payment, const uint8_t *proof,
+                                     size_t proof_size, const char *notice, size_t notice_size,
+                                     store_unconfirmed_done done, void *context)
+{
+    fake.waiting = done;
+    return take(store, payment, proof, proof_size, notice, notice_size, context);
+}
+
+/* What the callback told of it. */
+static struct {
+    bool confirm; /* by a node */
+    atomic_int alive, heard, refused;
+    atomic_llong waits;
+    const char *_Atomic why;
+} told;
+
+static void on_alive(void *context)
+{
+    assert_ptr_equal(context, &told);
+    atomic_fetch_add(&told.alive, 1);
+}
+
+static void on_heard(void *context, const struct payment *payment, int64_t heard_at_ms)
+{
+    assert_ptr_equal(context, &told);
+    assert_int_equal(payment->source, SOURCE_CALLBACK);
+    assert_true(heard_at_ms > 1700000000000);
+    atomic_fetch_add(&told.heard, 1);
+}
+
+static void on_waits(void *context, int64_t num, const struct payment *payment)
+{
+    assert_ptr_equal(context, &told);
+    assert_memory_equal(payment, &fake.payment, sizeof(*payment));
+    atomic_store(&told.waits, num);
+}
+
+static void on_refused(void *context, const char *why)
+{
+    assert_ptr_equal(context, &told);
+    atomic_store(&told.why, why);
+    atomic_fetch_add(&told.refused, 1);
 }
 
 /* ---- the relay, and the node --------------------------------------------------------------------------------------- */
@@ -98,7 +153,12 @@ static void start(const char *secret, enum callback_signature signature)
     struct http_options options = {
         .host = "127.0.0.1", .threads = 2, .connections_most = 100, .metrics = metrics};
     http = http_open(&options);
-    struct callback_options callback_options = {secret, signature, metrics};
+    const struct callback_options callback_options = {
+        .secret = secret,
+        .signature = signature,
+        .sink = {&told, on_alive, on_heard, told.confirm ? on_waits : NULL, on_refused},
+        .metrics = metrics,
+    };
     callback = callback_open(&callback_options, STORE, http);
     char error[HTTP_ERROR_SIZE];
     assert_int_equal(http_start(http, error), CS_OK);
@@ -107,6 +167,7 @@ static void start(const char *secret, enum callback_signature signature)
 static int set_up(void **state)
 {
     (void)state;
+    memset(&told, 0, sizeof(told));
     start("", SIGNATURE_AUTO);
     return 0;
 }
@@ -259,6 +320,39 @@ static void a_duplicate_and_a_late_mismatch_are_200(void **state)
     expect_count("duplicate", 1);
     expect_count("unmatched", 1);
     expect_count("stored", 0);
+}
+
+static void with_confirm_node_a_payment_waits_for_it_and_is_answered_when_that_is_committed(void **state)
+{
+    (void)state;
+    told.confirm = true;
+    restart("", SIGNATURE_AUTO);
+    fake.outcome = STORE_PAYMENT_WAITING;
+    ask_recorded(2, 200);
+    expect_count("waiting", 1);
+    assert_int_equal(atomic_load(&told.waits), 42);
+    assert_int_equal(atomic_load(&told.heard), 0);
+    assert_int_equal(atomic_load(&told.alive), 1);
+    fake.outcome = STORE_PAYMENT_DUPLICATE;
+    ask_recorded(2, 200);
+    assert_int_equal(atomic_load(&told.heard), 1); /* another source had brought it, or this one */
+    fake.done_err = CS_EBUSY;                      /* too many wait */
+    ask_recorded(2, 503);
+    assert_int_equal(atomic_load(&told.refused), 1);
+    assert_string_equal(atomic_load(&told.why), "busy");
+}
+
+static void what_was_stored_or_refused_is_told(void **state)
+{
+    (void)state;
+    ask_recorded(2, 200);
+    assert_int_equal(atomic_load(&told.heard), 1);
+    fake.submit_err = CS_EFULL;
+    ask_recorded(2, 503);
+    assert_string_equal(atomic_load(&told.why), "disk_full");
+    fake.submit_err = CS_ECLOSED; /* at the next start everything is reconciled anyway */
+    ask_recorded(2, 503);
+    assert_int_equal(atomic_load(&told.refused), 1);
 }
 
 static void what_is_no_send_is_200_and_pays_nobody(void **state)
@@ -529,6 +623,8 @@ int main(void)
         WITH_RELAY(a_recorded_send_is_submitted_and_answered_after_its_commit),
         WITH_RELAY(a_legacy_send_is_a_payment_too),
         WITH_RELAY(a_duplicate_and_a_late_mismatch_are_200),
+        WITH_RELAY(with_confirm_node_a_payment_waits_for_it_and_is_answered_when_that_is_committed),
+        WITH_RELAY(what_was_stored_or_refused_is_told),
         WITH_RELAY(what_is_no_send_is_200_and_pays_nobody),
         WITH_RELAY(every_recorded_callback_is_200_and_none_is_submitted_for_nobody),
         WITH_RELAY(a_connection_can_carry_many_callbacks),
