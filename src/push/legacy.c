@@ -113,10 +113,14 @@ static void on_listen_done(void *context, uint64_t handle, enum cs_err err)
     post(context, answer);
 }
 
-void push_post_heard(void *push, const struct payment *payment, const char *notice, size_t notice_size)
+void push_post_heard(void *push, const struct store_heard *heard_of)
 {
     struct legacy_server *server = ((struct push *)push)->legacy;
+    size_t notice_size = heard_of->notice_size;
     size_t size = sizeof(struct legacy_post) + notice_size;
+    if (!heard_of->listened) {
+        return;
+    }
     if (atomic_fetch_add(&server->heard_bytes, size) + size > LEGACY_HEARD_BYTES) {
         atomic_fetch_sub(&server->heard_bytes, size);
         metrics_add(server->dropped, 1);
@@ -124,10 +128,10 @@ void push_post_heard(void *push, const struct payment *payment, const char *noti
     }
     struct legacy_post *heard = cs_alloc(size);
     heard->heard = true;
-    heard->payment = *payment;
+    heard->payment = *heard_of->payment;
     heard->size = notice_size;
     if (notice_size > 0) {
-        memcpy(heard->notice, notice, notice_size);
+        memcpy(heard->notice, heard_of->notice, notice_size);
     }
     post(server, heard);
 }

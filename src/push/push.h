@@ -68,6 +68,6 @@ void push_post_page(void *push, const struct store_session *session, uint64_t fr
                     uint64_t head, const struct store_delivery *deliveries, size_t count);
 
 void push_post_config(void *push, const struct store_session *session, uint64_t version, const char *body);
-void push_post_heard(void *push, const struct payment *payment, const char *notice, size_t notice_size);
+void push_post_heard(void *push, const struct store_heard *heard);
 
 #endif

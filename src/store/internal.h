@@ -291,7 +291,7 @@ struct payment_work {
     int64_t stored_at_ms;
     struct payment_post one, *posts; /* `posts` is &one until there are more */
     size_t post_count, post_capacity;
-    bool heard; /* somebody listens to its address */
+    bool listened; /* somebody listens to its address */
 };
 void payment_work_init(struct payment_work *work /* zeroed */);
 void payment_work_fini(struct payment_work *work);

@@ -74,9 +74,19 @@ struct store_session {
 
 enum store_watch { STORE_WATCH_BEGUN, STORE_WATCH_ENDED, STORE_WATCH_SUBSCRIBED };
 
+/* A payment that was not there before. Borrowed while it is told. */
+struct store_heard {
+    const struct payment *payment;
+    bool listened;        /* somebody listens to its address (store_submit_listen) */
+    const uint8_t *proof; /* as they were submitted, or NULL and 0 */
+    size_t proof_size;
+    const char *notice;
+    size_t notice_size;
+};
+
 /*
  * Everything for one device comes in the order of the commits. None of these may block, nor call the store.
- * Set before store_start; all of them must be set, but watched may be NULL.
+ * Set before store_start; all of them must be set, but for `heard` and `watched`.
  */
 struct store_events {
     void *context;
@@ -95,8 +105,8 @@ struct store_events {
                  uint64_t head, const struct store_delivery *deliveries, size_t count);
     /* writer: an operator has changed what the device is told. `body` is JSON, borrowed. */
     void (*config)(void *context, const struct store_session *session, uint64_t version, const char *body);
-    /* writer: a payment to an address that somebody listens to (store_submit_listen). `notice` is NULL or as it was submitted. */
-    void (*heard)(void *context, const struct payment *payment, const char *notice, size_t notice_size);
+    /* writer: every payment, once it is stored for the first time. */
+    void (*heard)(void *context, const struct store_heard *heard);
     /* writer: an address has its first subscription or listener, or lost its last; or has a new subscription, whose baseline is to be taken. */
     void (*watched)(void *context, const struct address *address, enum store_watch watch);
 };
@@ -156,8 +166,8 @@ bool store_knows_address(struct store *store, const struct address *address);
 typedef void (*store_payment_done)(void *context, enum cs_err err, enum store_payment_outcome outcome);
 
 /*
- * `proof` (packed block, may be NULL) is kept beside the payment; `notice` (what the source sent, may be NULL) is handed to those who
- * listen. CS_EBUSY: the inbox is full; CS_EFULL: the disk is, nearly;
+ * `proof` (packed block, may be NULL) is kept beside the payment; `notice` (what the source sent, may be NULL) goes with
+ * events.heard. CS_EBUSY: the inbox is full; CS_EFULL: the disk is, nearly;
  * CS_ECLOSED. The callback's err: CS_OK, or CS_EFULL when the disk filled up under way.
  */
 CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct payment *payment,
@@ -196,7 +206,7 @@ int64_t store_unconfirmed_count(struct store *store);
 
 /*
  * Somebody listens to an address without being a device (the legacy protocol): it counts as subscribed, and its payments are stored
- * without a delivery and told by events.heard. Counted: each listen needs its unlisten. In effect once `done` was called.
+ * without a delivery and told by events.heard as listened to. Counted: each listen needs its unlisten. In effect once `done` was called.
  */
 typedef void (*store_listen_done)(void *context, uint64_t handle, enum cs_err err);
 CS_MUST_CHECK enum cs_err store_submit_listen(struct store *store, const struct address *address,

@@ -194,7 +194,7 @@ enum cs_err payment_store(struct store *store, struct payment_work *work)
     }
     work->outcome = STORE_PAYMENT_STORED;
     work->stored_at_ms = store->batch.now_ms;
-    work->heard = entry->listeners > 0;
+    work->listened = entry->listeners > 0;
     int64_t num = 0;
     err = insert_payment(store, work, entry->num, &num);
     err = err != CS_OK ? err : unconfirmed_forget(store, payment);
@@ -215,8 +215,16 @@ void payment_tell(struct store *store, const struct payment_work *work)
             store->events.raised(store->events.context, &post->session, post->seq);
         }
     }
-    if (work->heard) {
-        store->events.heard(store->events.context, &work->payment, work->notice, work->notice_size);
+    if (work->outcome == STORE_PAYMENT_STORED && store->events.heard != NULL) {
+        const struct store_heard heard = {
+            .payment = &work->payment,
+            .listened = work->listened,
+            .proof = work->proof,
+            .proof_size = work->proof_size,
+            .notice = work->notice,
+            .notice_size = work->notice_size,
+        };
+        store->events.heard(store->events.context, &heard);
     }
 }
 

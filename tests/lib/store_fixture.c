@@ -69,15 +69,25 @@ static void on_config(void *fixture, const struct store_session *session, uint64
     posted->config = cs_strdup(body);
 }
 
-static void on_heard(void *fixture, const struct payment *payment, const char *notice, size_t notice_size)
+static void on_heard(void *context, const struct store_heard *heard)
 {
-    struct posted *posted = post(fixture, POSTED_HEARD, NULL, 1);
-    posted->deliveries[0].payment = *payment;
-    posted->config = cs_alloc(notice_size + 1);
-    if (notice != NULL) {
-        memcpy(posted->config, notice, notice_size);
+    struct store_fixture *fixture = context;
+    fixture->told.count++;
+    fixture->told.payment = *heard->payment;
+    fixture->told.proof_size = heard->proof_size;
+    if (heard->proof != NULL) {
+        memcpy(fixture->told.proof, heard->proof, heard->proof_size);
     }
-    posted->to = notice_size;
+    if (!heard->listened) {
+        return;
+    }
+    struct posted *posted = post(fixture, POSTED_HEARD, NULL, 1);
+    posted->deliveries[0].payment = *heard->payment;
+    posted->config = cs_alloc(heard->notice_size + 1);
+    if (heard->notice != NULL) {
+        memcpy(posted->config, heard->notice, heard->notice_size);
+    }
+    posted->to = heard->notice_size;
 }
 
 static void on_begun(void *fixture, uint64_t handle, enum cs_err err, const struct store_begun *begun)

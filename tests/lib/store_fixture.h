@@ -16,7 +16,7 @@ enum posted_kind {
     POSTED_PAGE,
     POSTED_NOTED,
     POSTED_CONFIG,
-    POSTED_HEARD
+    POSTED_HEARD /* a payment to an address that is listened to */
 };
 
 /* What the store told the push server, in its order. */
@@ -42,6 +42,12 @@ struct store_fixture {
     struct posted *first, *last;
     uint64_t payments_made;
     bool other_epoch; /* sessions begin as from another store */
+    struct {
+        uint64_t count;         /* of the payments that were told of at all */
+        struct payment payment; /* the last of them */
+        size_t proof_size;
+        uint8_t proof[STORE_PROOF_MAX];
+    } told;
 };
 
 /* batch_most 1 makes each command a transaction of its own. */

@@ -791,8 +791,10 @@ static void what_too_many_payments_at_once_would_take_is_dropped_and_counted(voi
     store_start_by_hand(store, &events);
     char *notice = cs_alloc(1 << 20);
     struct payment payment = payment_to(1);
+    const struct store_heard heard = {
+        .payment = &payment, .listened = true, .notice = notice, .notice_size = 1 << 20};
     for (int i = 0; i < 20; i++) {
-        push_post_heard(push, &payment, notice, 1 << 20);
+        push_post_heard(push, &heard);
     }
     assert_true(metric_is("coinslot_legacy_dropped_total 5")); /* each is a little more than its notice */
     free(notice);

@@ -283,6 +283,34 @@ static void the_signed_block_is_kept_beside_its_payment(void **state)
 /* ---- when they are not taken -------------------------------------------------------------------------------------- */
 
 /* The fixture's folder again, with real threads or by hand, and other limits. */
+static void every_payment_is_told_with_its_block_when_it_is_stored_and_never_again(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    (void)store_fixture_add_device(fixture, &address, "5", 0);
+    static const uint8_t proof[] = {1, 2, 3};
+    struct payment with = store_fixture_payment(fixture, &address, 7), without = with;
+    without.output = 1;
+    without.amount = (struct amount){0, 4}; /* below the minimum: stored, and delivered to nobody */
+    struct submitted submitted;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            store_submit_payment(fixture->store, &with, proof, sizeof(proof), "n", 1, note, &submitted),
+            CS_OK);
+        store_fixture_settle(fixture);
+        assert_int_equal(fixture->told.count, 1);
+        assert_memory_equal(fixture->told.payment.hash, with.hash, sizeof(with.hash));
+        assert_int_equal(fixture->told.proof_size, sizeof(proof));
+        assert_memory_equal(fixture->told.proof, proof, sizeof(proof));
+    }
+    assert_int_equal(pay(fixture, &without), STORE_PAYMENT_STORED);
+    assert_int_equal(fixture->told.count, 2);
+    assert_int_equal(fixture->told.proof_size, 0);
+    without.to.bytes[0] ^= 1;
+    assert_int_equal(pay(fixture, &without), STORE_PAYMENT_UNMATCHED);
+    assert_int_equal(fixture->told.count, 2);
+}
+
 static struct store *open_again(struct store_fixture *fixture, uint32_t inbox_capacity,
                                 int64_t min_free_bytes)
 {
@@ -407,6 +435,9 @@ int main(void)
                                         close_fixture),
         cmocka_unit_test_setup_teardown(the_signed_block_is_kept_beside_its_payment, open_fixture,
                                         close_fixture),
+        cmocka_unit_test_setup_teardown(
+            every_payment_is_told_with_its_block_when_it_is_stored_and_never_again, open_fixture,
+            close_fixture),
         cmocka_unit_test_setup_teardown(a_full_inbox_refuses_and_loses_nothing_that_it_took, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(stopping_with_threads_commits_and_calls_back_what_was_taken,
