@@ -43,6 +43,14 @@ static const char HELP[] =
     "  --connections N         callbacks under way at once (64)\n"
     "  --keep-alive            use connections again; a node never does\n"
     "  --retry                 tell again until it is answered; a node never does\n"
+    "  --no-callback           tell nobody\n"
+    "  --rpc ADDR:PORT         answer a node's RPC there\n"
+    "  --ws ADDR:PORT          speak a node's WebSocket there\n"
+    "  --lose-callbacks PERCENT  are never made\n"
+    "  --fault NAME=VALUE      misbehave from the beginning (docs/simulated-node.md); may be repeated\n"
+    "\n"
+    "With --rpc or --ws it may do without addresses, says {\"ready\":true,…} first, and goes on until it is stopped;\n"
+    "what shall happen it is told by the action `simulate` on its RPC.\n"
     "\n"
     "On stdout: one line of JSON for each callback, and a summary. Ctrl-C ends it.\n"
     "Hashes and signatures are real, the money and the proof of work are not.\n";
@@ -64,6 +72,11 @@ enum option_id {
     OPTION_CONNECTIONS,
     OPTION_KEEP_ALIVE,
     OPTION_RETRY,
+    OPTION_NO_CALLBACK,
+    OPTION_RPC,
+    OPTION_WS,
+    OPTION_LOSE_CALLBACKS,
+    OPTION_FAULT,
     OPTION_HELP,
 };
 
@@ -84,6 +97,11 @@ static const struct option OPTIONS[] = {
     {"connections", required_argument, NULL, OPTION_CONNECTIONS},
     {"keep-alive", no_argument, NULL, OPTION_KEEP_ALIVE},
     {"retry", no_argument, NULL, OPTION_RETRY},
+    {"no-callback", no_argument, NULL, OPTION_NO_CALLBACK},
+    {"rpc", required_argument, NULL, OPTION_RPC},
+    {"ws", required_argument, NULL, OPTION_WS},
+    {"lose-callbacks", required_argument, NULL, OPTION_LOSE_CALLBACKS},
+    {"fault", required_argument, NULL, OPTION_FAULT},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -93,6 +111,9 @@ struct settings {
     struct notify_url url;
     struct address *targets;
     size_t target_count, target_room;
+    struct face_options face;
+    struct net_address rpc, ws;
+    struct faults faults;
     bool help;
     char error[RUN_ERROR_SIZE];
 };
@@ -217,6 +238,35 @@ static bool take_amounts(struct settings *settings, const char *text)
                   "--amount takes raw (500000), nano (0.5, 1nano) or a range (0.1-2.0), not '%.80s'", text);
 }
 
+static bool take_fault(struct settings *settings, const char *text)
+{
+    char name[40];
+    size_t length = strcspn(text, "=");
+    snprintf(name, sizeof(name), "%.*s", (int)length, text);
+    if (text[length] == '=') {
+        switch ((int)faults_set(&settings->faults, name, text + length + 1, 0)) {
+        case CS_OK:
+            return true;
+        case CS_EINVAL:
+            return refuse(settings, "the fault %s does not take '%.40s'", name, text + length + 1);
+        default:
+            break;
+        }
+    }
+    return refuse(
+        settings,
+        "--fault takes a fault and its value, as lose_callbacks=30 (docs/simulated-node.md has all), "
+        "not '%.60s'",
+        text);
+}
+
+static bool take_address(struct settings *settings, const char *text, struct net_address *address,
+                         const struct net_address **set)
+{
+    *set = address;
+    return net_parse(text, address, settings->error) == CS_OK;
+}
+
 static bool take_option(struct settings *settings, enum option_id option, const char *name, const char *value)
 {
     struct scenario_options *scenario = &settings->run.scenario;
@@ -255,6 +305,20 @@ static bool take_option(struct settings *settings, enum option_id option, const 
     case OPTION_RETRY:
         settings->run.notify.retry = true;
         return true;
+    case OPTION_NO_CALLBACK:
+        settings->face.callback = false;
+        return true;
+    case OPTION_RPC:
+        return take_address(settings, value, &settings->rpc, &settings->face.rpc);
+    case OPTION_WS:
+        return take_address(settings, value, &settings->ws, &settings->face.ws);
+    case OPTION_LOSE_CALLBACKS:
+        if (faults_set(&settings->faults, "lose_callbacks", value, 0) != CS_OK) {
+            return refuse(settings, "--%s takes a whole number from 0 to 100, not '%.40s'", name, value);
+        }
+        return true;
+    case OPTION_FAULT:
+        return take_fault(settings, value);
     case OPTION_HELP:
         settings->help = true;
         return true;
@@ -269,6 +333,9 @@ static void set_defaults(struct settings *settings)
         .notify = {.connections = 64, .timeout_ms = TIMEOUT_MS},
         .interval_ns = 1000000000,
     };
+    settings->face.callback = true;
+    settings->face.faults = &settings->faults;
+    settings->faults.chance.state = randombytes_random();
     bool good = notify_parse_url("http://127.0.0.1:7090/callback/", &settings->url, settings->error) &&
                 scenario_parse_amounts("0.1-2.0", &settings->run.scenario.amounts);
     assert(good);
@@ -302,7 +369,8 @@ static bool read_arguments(struct settings *settings, int argc, char **argv)
     if (optind < argc) {
         return refuse(settings, "'%.60s' stands alone: addresses are given with --to", argv[optind]);
     }
-    if (settings->target_count == 0) {
+    bool has_face = settings->face.rpc != NULL || settings->face.ws != NULL;
+    if (settings->target_count == 0 && !has_face) {
         return refuse(settings,
                       "nobody to pay: give an address with --to, or a file of them with --addresses-from");
     }
@@ -325,6 +393,12 @@ static int run(struct settings *settings)
     settings->run.scenario.targets = settings->targets;
     settings->run.scenario.target_count = settings->target_count;
     settings->run.notify.url = &settings->url;
+    bool has_face = settings->face.rpc != NULL || settings->face.ws != NULL;
+    bool has_fault = !settings->face.callback;
+    for (unsigned i = 0; i < FAULT_COUNT; i++) {
+        has_fault = has_fault || settings->faults.value[i] != 0;
+    }
+    settings->run.face = has_face || has_fault ? &settings->face : NULL;
     watch_signals();
     log_info("addresses to pay: %zu; the same again with --seed %llu", settings->target_count,
              (unsigned long long)settings->run.scenario.seed);

@@ -26,9 +26,13 @@ struct account {
 };
 
 struct network {
+    uint8_t seed[32];
     struct chance chance;
-    size_t count;
-    struct account accounts[];
+    size_t count, room;
+    struct account *accounts;
+    struct notice genesis;
+    network_made made;
+    void *context;
 };
 
 static struct account *at(struct network *network, size_t account)
@@ -52,12 +56,16 @@ static void seal(struct network *network, const struct account *account, struct 
     memcpy(notice->account, account->key.public_key, 32);
 }
 
-static void put_on_chain(struct account *account, const struct notice *notice, struct amount balance)
+static void put_on_chain(struct network *network, struct account *account, const struct notice *notice,
+                         struct amount balance)
 {
     memcpy(account->frontier, notice->hash, 32);
     account->balance = balance;
     account->legacy = (account->legacy || !account->open) && notice->block.type != BLOCK_STATE;
     account->open = true;
+    if (network->made != NULL) {
+        network->made(network->context, notice);
+    }
 }
 
 /* What every state block says: who, after which block, represented by whom, with what left. */
@@ -74,13 +82,14 @@ static void begin_state(const struct account *account, struct amount balance, st
 static void open_genesis(struct network *network)
 {
     struct account *genesis = at(network, NETWORK_GENESIS);
-    struct notice notice = {.amount = {UINT64_MAX, UINT64_MAX}};
-    notice.block.type = BLOCK_OPEN;
-    memcpy(notice.block.account, genesis->key.public_key, 32);
-    memcpy(notice.block.representative, genesis->key.public_key, 32);
-    memcpy(notice.block.link, genesis->key.public_key, 32);
-    seal(network, genesis, &notice);
-    put_on_chain(genesis, &notice, notice.amount);
+    struct notice *notice = &network->genesis;
+    notice->amount = (struct amount){UINT64_MAX, UINT64_MAX};
+    notice->block.type = BLOCK_OPEN;
+    memcpy(notice->block.account, genesis->key.public_key, 32);
+    memcpy(notice->block.representative, genesis->key.public_key, 32);
+    memcpy(notice->block.link, genesis->key.public_key, 32);
+    seal(network, genesis, notice);
+    put_on_chain(network, genesis, notice, notice->amount);
 }
 
 struct network *network_open(const uint8_t seed[32], size_t accounts)
@@ -89,8 +98,10 @@ struct network *network_open(const uint8_t seed[32], size_t accounts)
     int failed = sodium_init(); /* 1 when another has done it */
     assert(failed >= 0);
     (void)failed;
-    struct network *network = cs_alloc(sizeof(*network) + accounts * sizeof(network->accounts[0]));
-    network->count = accounts;
+    struct network *network = cs_alloc(sizeof(*network));
+    memcpy(network->seed, seed, sizeof(network->seed));
+    network->count = network->room = accounts;
+    network->accounts = cs_alloc(accounts * sizeof(network->accounts[0]));
     for (int i = 0; i < 8; i++) {
         network->chance.state = network->chance.state << 8 | seed[i];
     }
@@ -104,7 +115,33 @@ struct network *network_open(const uint8_t seed[32], size_t accounts)
 
 void network_close(struct network *network)
 {
+    free(network->accounts);
     free(network);
+}
+
+void network_watch(struct network *network, network_made made, void *context)
+{
+    network->made = made;
+    network->context = context;
+    made(context, &network->genesis);
+}
+
+void network_derive_key(const struct network *network, uint32_t index, struct sign_key *key)
+{
+    sign_derive_key(network->seed, index, key);
+}
+
+size_t network_add_account(struct network *network, const struct sign_key *key)
+{
+    if (network->count == network->room) {
+        network->room *= 2;
+        network->accounts = cs_realloc(network->accounts, network->room * sizeof(network->accounts[0]));
+    }
+    struct account *account = &network->accounts[network->count];
+    memset(account, 0, sizeof(*account));
+    account->key = *key;
+    memcpy(account->representative, network->accounts[NETWORK_GENESIS].key.public_key, 32);
+    return network->count++;
 }
 
 const uint8_t *network_key(const struct network *network, size_t account)
@@ -162,7 +199,7 @@ enum cs_err network_send(struct network *network, size_t from, enum network_styl
 {
     enum cs_err err = network_draft_send(network, from, style, to, amount, notice);
     if (err == CS_OK) {
-        put_on_chain(at(network, from), notice, notice->block.balance);
+        put_on_chain(network, at(network, from), notice, notice->block.balance);
     }
     return err;
 }
@@ -183,21 +220,15 @@ enum cs_err network_transfer(struct network *network, size_t from, enum network_
     return err;
 }
 
-enum cs_err network_receive(struct network *network, size_t to, enum network_style style,
-                            struct notice *notice)
+enum cs_err network_receive_from(struct network *network, size_t to, enum network_style style,
+                                 const uint8_t source[32], struct amount amount, struct notice *notice)
 {
     struct account *account = at(network, to);
-    if (account->receivable_count == 0) {
-        return CS_ENOTFOUND;
-    }
-    if (account->open && !may_extend(account, style)) {
+    struct amount balance;
+    if ((account->open && !may_extend(account, style)) || !amount_add(account->balance, amount, &balance)) {
         return CS_ECONFLICT;
     }
-    const struct receivable *oldest = &account->receivable[0];
-    struct amount balance;
-    bool fits = amount_add(account->balance, oldest->amount, &balance);
-    assert(fits); /* there is no more money than the genesis had */
-    *notice = (struct notice){.amount = oldest->amount};
+    *notice = (struct notice){.amount = amount};
     struct block *block = &notice->block;
     switch (style) {
     case NETWORK_STATE:
@@ -214,13 +245,27 @@ enum cs_err network_receive(struct network *network, size_t to, enum network_sty
         }
         break;
     }
-    memcpy(block->link, oldest->hash, 32);
+    memcpy(block->link, source, 32);
     seal(network, account, notice);
-    put_on_chain(account, notice, balance);
-    account->receivable_count--;
-    memmove(&account->receivable[0], &account->receivable[1],
-            account->receivable_count * sizeof(account->receivable[0]));
+    put_on_chain(network, account, notice, balance);
     return CS_OK;
+}
+
+enum cs_err network_receive(struct network *network, size_t to, enum network_style style,
+                            struct notice *notice)
+{
+    struct account *account = at(network, to);
+    if (account->receivable_count == 0) {
+        return CS_ENOTFOUND;
+    }
+    const struct receivable oldest = account->receivable[0];
+    enum cs_err err = network_receive_from(network, to, style, oldest.hash, oldest.amount, notice);
+    if (err == CS_OK) {
+        account->receivable_count--;
+        memmove(&account->receivable[0], &account->receivable[1],
+                account->receivable_count * sizeof(account->receivable[0]));
+    }
+    return err;
 }
 
 enum cs_err network_change(struct network *network, size_t whose, enum network_style style,
@@ -243,6 +288,6 @@ enum cs_err network_change(struct network *network, size_t whose, enum network_s
         break;
     }
     seal(network, account, notice);
-    put_on_chain(account, notice, account->balance);
+    put_on_chain(network, account, notice, account->balance);
     return CS_OK;
 }

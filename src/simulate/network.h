@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "payment/amount.h"
+#include "simulate/sign.h"
 #include "verify/notice.h"
 
 struct network;
@@ -27,6 +28,16 @@ enum network_style { NETWORK_STATE, NETWORK_LEGACY };
  * genesis. */
 struct network *network_open(const uint8_t seed[32], size_t accounts);
 void network_close(struct network *network);
+
+/* Called for each block that comes onto a chain, from within the call that makes it, and at once for the genesis's open. */
+typedef void (*network_made)(void *context, const struct notice *notice);
+void network_watch(struct network *network, network_made made, void *context);
+
+/* Any key of the seed's. */
+void network_derive_key(const struct network *network, uint32_t index, struct sign_key *key);
+
+/* One more account, of any key; returns its number. */
+size_t network_add_account(struct network *network, const struct sign_key *key);
 
 const uint8_t *network_key(const struct network *network, size_t account); /* 32 bytes */
 struct amount network_balance(const struct network *network, size_t account);
@@ -45,6 +56,10 @@ CS_MUST_CHECK enum cs_err network_transfer(struct network *network, size_t accou
 /* The oldest of what waits; an account's first is its open. CS_ENOTFOUND: nothing waits. */
 CS_MUST_CHECK enum cs_err network_receive(struct network *network, size_t account, enum network_style style,
                                           struct notice *notice);
+/* The same of any send to the account; the caller knows that it waits. */
+CS_MUST_CHECK enum cs_err network_receive_from(struct network *network, size_t account,
+                                               enum network_style style, const uint8_t source[32],
+                                               struct amount amount, struct notice *notice);
 CS_MUST_CHECK enum cs_err network_change(struct network *network, size_t account, enum network_style style,
                                          const uint8_t representative[32], struct notice *notice);
 

@@ -47,8 +47,9 @@ struct notify {
     struct slot *slots;
     size_t *free_slots; /* a stack: the connection used last is used next */
     size_t free_count;
-    struct pollfd *polled;
+    struct pollfd *polled; /* one more than there are slots: for watched_fd */
     size_t *polled_slots;
+    int watched_fd;
 };
 
 enum cs_err notify_open(const struct notify_options *options, notify_done done, void *context,
@@ -71,7 +72,8 @@ enum cs_err notify_open(const struct notify_options *options, notify_done done, 
     notify->addresses = addresses;
     notify->slots = cs_alloc(options->connections * sizeof(notify->slots[0]));
     notify->free_slots = cs_alloc(options->connections * sizeof(notify->free_slots[0]));
-    notify->polled = cs_alloc(options->connections * sizeof(notify->polled[0]));
+    notify->watched_fd = -1;
+    notify->polled = cs_alloc((options->connections + 1) * sizeof(notify->polled[0]));
     notify->polled_slots = cs_alloc(options->connections * sizeof(notify->polled_slots[0]));
     for (size_t i = 0; i < options->connections; i++) {
         notify->slots[i].fd = -1;
@@ -335,10 +337,16 @@ static void act_on_time(struct notify *notify)
     }
 }
 
+void notify_watch(struct notify *notify, int fd)
+{
+    notify->watched_fd = fd;
+}
+
 void notify_turn(struct notify *notify, unsigned wait_ms)
 {
     size_t count = gather(notify, &wait_ms);
-    int ready = poll(notify->polled, count, (int)wait_ms);
+    notify->polled[count] = (struct pollfd){.fd = notify->watched_fd, .events = POLLIN}; /* poll skips -1 */
+    int ready = poll(notify->polled, count + 1, (int)wait_ms);
     for (size_t i = 0; ready > 0 && i < count; i++) {
         if (notify->polled[i].revents != 0) {
             move_on(notify, &notify->slots[notify->polled_slots[i]]);

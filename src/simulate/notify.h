@@ -72,6 +72,9 @@ size_t notify_in_flight(const struct notify *notify);
 /* `request` is taken (malloc'd). There must be room. */
 void notify_post(struct notify *notify, char *request, size_t size, void *tag);
 
+/* Turns end early when this can be read; -1: nothing. */
+void notify_watch(struct notify *notify, int fd);
+
 /* Waits up to `wait_ms` for something to happen, and does it. Returns early when a signal comes. */
 void notify_turn(struct notify *notify, unsigned wait_ms);
 

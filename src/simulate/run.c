@@ -21,7 +21,9 @@ struct tally {
 struct run {
     const struct run_options *options;
     FILE *out;
-    struct scenario *scenario;
+    struct network *network;   /* ours where there is no scenario; NULL: there is no face either */
+    struct scenario *scenario; /* NULL: nobody pays by himself */
+    struct face *face;         /* NULL: none */
     struct notify *notify;
     bool closing;
     struct tally kinds[SCENARIO_KIND_COUNT];
@@ -104,6 +106,9 @@ static void print_line(const struct run *run, const struct scenario_news *news,
     if (*result->error != '\0') {
         json_object_set_new(line, "error", json_string(result->error));
     }
+    if (result->tries == 0) {
+        json_object_set_new(line, "lost", json_true());
+    }
     json_dumpf(line, run->out, JSON_COMPACT | JSON_REAL_PRECISION(9));
     fputc('\n', run->out);
     fflush(run->out);
@@ -117,6 +122,9 @@ static void on_done(void *context, void *tag, const struct notify_result *result
     count_result(run, news->kind, result);
     if (!run->closing) {
         log_result(run, news->kind, result);
+    }
+    if (run->face != NULL) {
+        face_count_answer(run->face, result->status);
     }
     print_line(run, news, result);
     free(news);
@@ -189,17 +197,47 @@ static void tell(struct run *run, const struct scenario_news *news)
     notify_post(run->notify, request, size, tag);
 }
 
+/* The scenario's own news, as the face lets it through. */
+static void pass_on(struct run *run, const struct scenario_news *news)
+{
+    bool twice = false;
+    if (run->face != NULL && !face_pass_news(run->face, news, &twice)) {
+        print_line(run, news, &(struct notify_result){.error = ""});
+        return;
+    }
+    tell(run, news);
+    if (twice && notify_has_room(run->notify)) {
+        struct scenario_news again = *news;
+        again.kind = SCENARIO_DUPLICATE;
+        tell(run, &again);
+    }
+}
+
 /* Tells what is due while there is room. True when nothing is due any more. */
 static bool tell_due(struct run *run)
 {
     struct scenario_news news;
     while (notify_has_room(run->notify)) {
-        if (!scenario_take(run->scenario, &news)) {
+        if (run->scenario != NULL && scenario_take(run->scenario, &news)) {
+            pass_on(run, &news);
+        } else if (run->face != NULL && face_take_callback(run->face, &news)) {
+            tell(run, &news);
+        } else {
             return true;
         }
-        tell(run, &news);
     }
     return false;
+}
+
+static void take_turn(struct run *run, unsigned wait_ms)
+{
+    if (run->face != NULL) {
+        wait_ms = face_wait_ms(run->face, wait_ms);
+    }
+    notify_turn(run->notify, wait_ms);
+    if (run->face != NULL) {
+        face_turn(run->face);
+    }
 }
 
 static unsigned wait_until(uint64_t due_ns, uint64_t now_ns)
@@ -233,14 +271,23 @@ static enum cs_err pay_at_pace(struct run *run, const volatile sig_atomic_t *sto
                 continue;
             }
         }
-        notify_turn(run->notify, wait_ms);
+        take_turn(run, wait_ms);
     }
     return CS_OK;
 }
 
+/* All payments are made; what is asked for still happens. */
+static void serve_on(struct run *run, const volatile sig_atomic_t *stop)
+{
+    while (!*stop) {
+        tell_due(run);
+        take_turn(run, TURN_MOST_MS);
+    }
+}
+
 static void finish_telling(struct run *run, const volatile sig_atomic_t *stop)
 {
-    if (!*stop) {
+    if (!*stop && run->scenario != NULL) {
         scenario_release(run->scenario);
     }
     uint64_t stopped_ns = 0;
@@ -255,14 +302,14 @@ static void finish_telling(struct run *run, const volatile sig_atomic_t *stop)
         } else if (tell_due(run) && notify_in_flight(run->notify) == 0) {
             return;
         }
-        notify_turn(run->notify, TURN_MOST_MS);
+        take_turn(run, TURN_MOST_MS);
     }
 }
 
 static enum cs_err judge(const struct run *run, enum cs_err err, uint64_t told, char error[RUN_ERROR_SIZE])
 {
     const struct notify_url *url = run->options->notify.url;
-    if (told > 0 && run->answered == 0) {
+    if (told > 0 && run->answered == 0 && run->face == NULL) {
         snprintf(error, RUN_ERROR_SIZE,
                  "nothing answered at %s port %s (%s): start the relay with 'coinslot serve', or say where "
                  "it is with "
@@ -277,6 +324,74 @@ static enum cs_err judge(const struct run *run, enum cs_err err, uint64_t told, 
     return err;
 }
 
+static bool is_served(const struct run_options *options)
+{
+    return options->face != NULL && (options->face->rpc != NULL || options->face->ws != NULL);
+}
+
+/* Whoever makes blocks, and the ports. */
+static enum cs_err open_network(struct run *run, char error[RUN_ERROR_SIZE])
+{
+    const struct run_options *options = run->options;
+    if (options->scenario.target_count > 0) {
+        run->scenario = scenario_open(&options->scenario);
+    }
+    if (options->face == NULL) {
+        return CS_OK;
+    }
+    if (run->scenario == NULL) {
+        uint8_t seed[32];
+        scenario_make_seed(options->scenario.seed, seed);
+        run->network = network_open(seed, NETWORK_GENESIS + 1);
+    }
+    char reason[NET_ERROR_SIZE];
+    enum cs_err err =
+        face_open(options->face, run->scenario != NULL ? scenario_network(run->scenario) : run->network,
+                  &run->face, reason);
+    if (err != CS_OK) {
+        snprintf(error, RUN_ERROR_SIZE, "%s", reason);
+        return err;
+    }
+    notify_watch(run->notify, face_fd(run->face));
+    if (is_served(options)) {
+        face_print_ready(run->face, run->out);
+    }
+    return CS_OK;
+}
+
+static void close_network(struct run *run)
+{
+    if (run->face != NULL) {
+        face_close(run->face);
+    }
+    if (run->scenario != NULL) {
+        scenario_close(run->scenario);
+    }
+    if (run->network != NULL) {
+        network_close(run->network);
+    }
+}
+
+static enum cs_err play(struct run *run, const volatile sig_atomic_t *stop, char error[RUN_ERROR_SIZE])
+{
+    uint64_t begun_ns = clock_monotonic_ns();
+    enum cs_err err = run->scenario != NULL ? pay_at_pace(run, stop) : CS_OK;
+    finish_telling(run, stop);
+    if (is_served(run->options)) {
+        serve_on(run, stop);
+        finish_telling(run, stop);
+    }
+    uint64_t told = 0;
+    for (int kind = 0; kind < SCENARIO_KIND_COUNT; kind++) {
+        told += run->kinds[kind].told;
+    }
+    run->closing = true;
+    notify_close(run->notify);
+    run->notify = NULL;
+    print_summary(run, clock_monotonic_ns() - begun_ns);
+    return judge(run, err, told, error);
+}
+
 enum cs_err run_scenario(const struct run_options *options, FILE *out, const volatile sig_atomic_t *stop,
                          char error[RUN_ERROR_SIZE])
 {
@@ -287,22 +402,15 @@ enum cs_err run_scenario(const struct run_options *options, FILE *out, const vol
         snprintf(error, RUN_ERROR_SIZE, "%s", reason);
         return err;
     }
-    run.scenario = scenario_open(&options->scenario);
     run.times_us = cs_alloc(TIMES_KEPT * sizeof(run.times_us[0]));
-    uint64_t begun_ns = clock_monotonic_ns();
-
-    err = pay_at_pace(&run, stop);
-    finish_telling(&run, stop);
-    uint64_t told = 0;
-    for (int kind = 0; kind < SCENARIO_KIND_COUNT; kind++) {
-        told += run.kinds[kind].told;
+    err = open_network(&run, error);
+    if (err == CS_OK) {
+        err = play(&run, stop, error);
     }
-    run.closing = true;
-    notify_close(run.notify);
-    print_summary(&run, clock_monotonic_ns() - begun_ns);
-
-    err = judge(&run, err, told, error);
-    scenario_close(run.scenario);
+    if (run.notify != NULL) {
+        notify_close(run.notify);
+    }
+    close_network(&run);
     free(run.times_us);
     return err;
 }

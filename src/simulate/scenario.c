@@ -42,7 +42,7 @@ struct scenario {
 
 /* ---- setting up ------------------------------------------------------------------------------------ */
 
-static void make_seed(uint64_t number, uint8_t seed[32])
+void scenario_make_seed(uint64_t number, uint8_t seed[32])
 {
     uint8_t bytes[8];
     for (int i = 0; i < 8; i++) {
@@ -59,7 +59,7 @@ struct scenario *scenario_open(const struct scenario_options *options)
     struct scenario *scenario = cs_alloc(sizeof(*scenario));
     scenario->options = *options;
     uint8_t seed[32];
-    make_seed(options->seed, seed);
+    scenario_make_seed(options->seed, seed);
     scenario->chance.state = options->seed;
 
     size_t old_drivers = options->legacy_percent > 0 ? options->drivers : 0;
@@ -81,6 +81,11 @@ void scenario_close(struct scenario *scenario)
     free(scenario->round);
     free(scenario->due);
     free(scenario);
+}
+
+struct network *scenario_network(struct scenario *scenario)
+{
+    return scenario->network;
 }
 
 const char *scenario_kind_text(enum scenario_kind kind)

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "payment/address.h"
 #include "payment/amount.h"
+#include "simulate/network.h"
 #include "verify/notice.h"
 
 /* What a payment may be: a whole number from low to high of units of 10^zeros raw. */
@@ -63,8 +64,14 @@ bool scenario_parse_amounts(const char *text, struct scenario_amounts *amounts);
 /* "send", "duplicate", "forgery", "noise". */
 const char *scenario_kind_text(enum scenario_kind kind);
 
+/* The seed of the network that belongs to a number. */
+void scenario_make_seed(uint64_t number, uint8_t seed[32]);
+
 struct scenario *scenario_open(const struct scenario_options *options);
 void scenario_close(struct scenario *scenario);
+
+/* Where its drivers live; the scenario's own. Only the genesis is open before the first payment. */
+struct network *scenario_network(struct scenario *scenario);
 
 /*
  * One payment, and what comes with it. Targets are paid in turn, in an order that is dealt anew each round.

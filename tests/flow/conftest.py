@@ -13,6 +13,7 @@ from node import FakeNode  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from relay import CONFIG, Relay  # noqa: E402
 from session import Loop, Session  # noqa: E402
+from simnode import SimNode  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +68,27 @@ def node(relay):
     node = FakeNode(relay.http_port)
     yield node
     node.close()
+
+
+@pytest.fixture
+def make_simnode(tmp_path):
+    """Simulated nodes that are stopped, and judged, at the end of the test."""
+    made = []
+
+    def make(name="simnode", start=True, **options):
+        simnode = SimNode(tmp_path / name, **options)
+        made.append(simnode)
+        return simnode.start() if start else simnode
+
+    yield make
+    for simnode in made:
+        simnode.close()
+
+
+@pytest.fixture
+def simnode(make_simnode):
+    """One that makes no callbacks."""
+    return make_simnode()
 
 
 @pytest.fixture
