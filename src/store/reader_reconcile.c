@@ -31,8 +31,8 @@ static const char *const READER_RECONCILE_SQL[] = {
         "SELECT s.num, s.created_at, coalesce(b.since, 0) FROM subscription s LEFT JOIN baseline b ON "
         "b.subscription = s.num WHERE s.address = ? AND s.removed_at IS NULL AND b.taken_at IS NULL",
     [BASELINE_HEIGHT] =
-        "SELECT coalesce(min(coalesce(b.height, 0)), 0) FROM subscription s LEFT JOIN baseline b ON "
-        "b.subscription = s.num WHERE s.address = ? AND s.removed_at IS NULL",
+        "SELECT min(b.height) FROM subscription s JOIN baseline b ON b.subscription = s.num "
+        "WHERE s.address = ? AND s.removed_at IS NULL AND b.taken_at IS NOT NULL",
     [SUBSCRIBER_COUNT] = "SELECT count(*) FROM subscription WHERE address = ? AND removed_at IS NULL",
     [KNOWN_PAYMENT] = "SELECT 1 FROM payment INDEXED BY payment_hash WHERE substr(hash, 1, 8) = ? AND hash = "
                       "? AND output = 0 AND address = ?",
@@ -142,14 +142,19 @@ enum cs_err reader_open_baselines(struct store *store, int64_t address, struct r
 enum cs_err reader_baseline_height(struct store *store, int64_t address, uint64_t *height)
 {
     struct reader *reader;
-    int64_t number = 0;
+    *height = UINT64_MAX;
     enum cs_err err = reader_take(store, &reader);
     if (err == CS_OK) {
-        sql_bind(reader->reconcile_sql[BASELINE_HEIGHT], "i", address);
-        err = reader_find_num(reader->reconcile_sql[BASELINE_HEIGHT], &number);
+        sqlite3_stmt *query = reader->reconcile_sql[BASELINE_HEIGHT];
+        sql_bind(query, "i", address);
+        if (sql_step(query, &err)) {
+            if (sqlite3_column_type(query, 0) != SQLITE_NULL) {
+                *height = (uint64_t)sqlite3_column_int64(query, 0);
+            }
+            sqlite3_reset(query);
+        }
     }
     reader_give_back(store, reader);
-    *height = (uint64_t)number;
     return err;
 }
 

@@ -46,7 +46,7 @@ CS_MUST_CHECK enum cs_err reader_open_baselines(struct store *store, int64_t add
 CS_MUST_CHECK enum cs_err reader_find_unknown(struct store *store, int64_t address,
                                               const uint8_t (*hashes)[32], size_t count, bool *unknown);
 
-/* What of an address's subscriptions is the lowest height that one of them wants to hear of: what was received below is old for all. */
+/* The lowest of the baselines that are taken: what was received up to there is old for all. UINT64_MAX: none is taken. */
 CS_MUST_CHECK enum cs_err reader_baseline_height(struct store *store, int64_t address, uint64_t *height);
 
 typedef void (*store_reconcile_done)(void *context, enum cs_err err);
