@@ -64,3 +64,49 @@ json_t *recorded_vectors(const char *source_dir)
     snprintf(path, sizeof(path), "%s/tests/data/vectors/vectors.json", source_dir);
     return must(json_load_file(path, JSON_REJECT_DUPLICATES, &error), path, error.text);
 }
+
+struct recorded_session {
+    size_t size, at;
+    char bytes[65536];
+};
+
+struct recorded_session *recorded_session_open(const char *source_dir, const char *file)
+{
+    char path[4096];
+    struct recorded_session *session = calloc(1, sizeof(*session));
+    snprintf(path, sizeof(path), "%s/tests/data/nano-v27.1/%s", source_dir, file);
+    FILE *stream = fopen(path, "rb");
+    if (session == NULL || stream == NULL) {
+        fprintf(stderr, "%s: cannot be read\n", path);
+        abort();
+    }
+    session->size = fread(session->bytes, 1, sizeof(session->bytes) - 1, stream);
+    fclose(stream);
+    return session;
+}
+
+/* A message stands below a line `<<< TIME opcode=1 … len=N`; opcode 8 is a close frame. */
+const char *recorded_session_next(struct recorded_session *session, size_t *length)
+{
+    const char *head;
+    while ((head = memmem(session->bytes + session->at, session->size - session->at, "<<< ", 4)) != NULL) {
+        unsigned opcode;
+        if (sscanf(head, "<<< %*s opcode=%u fin=1 rsv=0 len=%zu", &opcode, length) != 2) {
+            abort();
+        }
+        const char *message = strchr(head, '\n') + 1;
+        session->at = (size_t)(message - session->bytes) + *length;
+        if (session->at > session->size) {
+            abort();
+        }
+        if (opcode == 1) {
+            return message;
+        }
+    }
+    return NULL;
+}
+
+void recorded_session_close(struct recorded_session *session)
+{
+    free(session);
+}

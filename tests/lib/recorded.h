@@ -23,6 +23,12 @@ extern const struct recorded RECORDED[RECORDED_COUNT];
 /* The body of a recorded request, as JSON; owned by the caller. Ends the test when it cannot be read. */
 json_t *recorded_read(const char *source_dir, const char *file);
 
+/* A recorded session with the node's WebSocket: what the node said, message for message. */
+struct recorded_session;
+struct recorded_session *recorded_session_open(const char *source_dir, const char *file);
+const char *recorded_session_next(struct recorded_session *session, size_t *length); /* NULL: that was all */
+void recorded_session_close(struct recorded_session *session);
+
 /* tests/data/vectors/vectors.json, owned by the caller. */
 json_t *recorded_vectors(const char *source_dir);
 
