@@ -323,7 +323,7 @@ struct callback *callback_open(const struct callback_options *options, struct st
     callback->sink = options->sink;
     callback->has_secret = *options->secret != '\0';
     hash_secret(options->secret, callback->secret_hash);
-    callback->refusals = refusals_open(REFUSALS_LOGGED);
+    callback->refusals = refusals_open("a callback", "coinslot_callback_total", REFUSALS_LOGGED);
     for (size_t i = 0; i < RESULT_COUNT; i++) {
         callback->counts[i] =
             metrics_add_counter(options->metrics, "coinslot_callback_total", RESULT_LABELS[i],

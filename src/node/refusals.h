@@ -9,7 +9,8 @@
 
 struct refusals;
 
-struct refusals *refusals_open(uint32_t lines_per_second_most);
+/* `what` is refused ("a callback"), `metric` counts it all; both are borrowed for good. */
+struct refusals *refusals_open(const char *what, const char *metric, uint32_t lines_per_second_most);
 void refusals_close(struct refusals *refusals); /* says what was left out and not yet said */
 
 /* One line; what had to be left out is said before the first line of a later second. */
