@@ -18,6 +18,7 @@
 #include "config.h"
 #include "http/http.h"
 #include "node/callback.h"
+#include "node/nano.h"
 #include "push/push.h"
 #include "store/store.h"
 #include "tls.h"
@@ -39,11 +40,13 @@ struct app {
     struct store *store;
     struct http *http;
     struct push *push;
+    struct nano *nano;
     struct callback *callback;
     struct admin *admin;
     struct control *control;
     struct tls tls;
-    struct admin_check checks[1];
+    struct admin_upstream upstream;
+    struct admin_check checks[2];
     const char *warnings[1];
 };
 
@@ -166,12 +169,6 @@ static int read_config(const struct arguments *arguments, struct app *app)
     if (wrong != NULL) {
         return usage_error("%s", wrong);
     }
-    if (config->callback_confirm != CONFIRM_SOURCE) {
-        return usage_error(
-            "%s",
-            "this version cannot ask a node yet whether a block is confirmed: write confirm = source under [callback] in the "
-            "config file (--config) if nobody but your own node can call the callback; it is then believed");
-    }
     return 0;
 }
 
@@ -195,6 +192,29 @@ static enum cs_err open_store(struct app *app, char error[ERROR_SIZE])
         .metrics = app->metrics,
     };
     return store_open(&options, &app->store, error);
+}
+
+static enum cs_err open_nano(struct app *app, char error[ERROR_SIZE])
+{
+    const struct config *config = &app->config;
+    const struct nano_options options = {
+        .rpc = config->nano_rpc,
+        .rpc_header = config->nano_rpc_header,
+        .rpc_calls_per_s = (uint32_t)config->nano_rpc_calls_per_s,
+        .rpc_connections = (uint32_t)config->nano_rpc_connections,
+        .rpc_timeout_s = (uint32_t)config->nano_rpc_timeout_s,
+        .ws = config->nano_ws,
+        .ws_header = config->nano_ws_header,
+        .ws_filter_all = config->nano_ws_filter != 0,
+        .ca_file = config->nano_ca_file,
+        .silence_s = (uint32_t)config->nano_silence_s,
+        .sweep_s = (uint32_t)config->nano_sweep_s,
+        .batch = (uint32_t)config->nano_batch,
+        .confirm = config->callback_confirm == CONFIRM_NODE,
+        .signature = (enum callback_signature)config->verify_signature,
+        .metrics = app->metrics,
+    };
+    return nano_open(&options, app->store, &app->nano, error);
 }
 
 static void open_http(struct app *app)
@@ -239,6 +259,11 @@ static void open_push(struct app *app)
     app->push = push_open(&options, app->store);
 }
 
+static bool believes_callbacks(const struct app *app)
+{
+    return app->config.callback_confirm == CONFIRM_SOURCE;
+}
+
 static const char *check_store(void *context)
 {
     return store_refusal(context);
@@ -249,15 +274,19 @@ static void open_routes(struct app *app)
     const struct callback_options callback = {
         .secret = app->config.callback_secret,
         .signature = (enum callback_signature)app->config.verify_signature,
+        .sink = nano_callback_sink(app->nano),
         .metrics = app->metrics,
     };
     app->checks[0] = (struct admin_check){.name = "store", .check = check_store, .context = app->store};
+    app->checks[1] = (struct admin_check){.name = "sources", .check = nano_check, .context = app->nano};
     app->warnings[0] = CONFIRM_WARNING;
+    app->upstream = (struct admin_upstream){app->nano, nano_print_report, nano_reconcile};
     const struct admin_options admin = {
         .checks = app->checks,
-        .check_count = 1,
+        .check_count = sizeof(app->checks) / sizeof(app->checks[0]),
         .warnings = app->warnings,
-        .warning_count = 1,
+        .warning_count = believes_callbacks(app),
+        .upstream = app->upstream,
         .metrics = app->metrics,
         .spool_dir = app->config.store_data,
         .import_bytes_most = (size_t)app->config.limit_import_mb << 20,
@@ -295,9 +324,12 @@ static enum cs_err start(struct app *app, char error[ERROR_SIZE])
         .page = push_post_page,
         .config = push_post_config,
         .heard = push_post_heard,
+        .watch_context = app->nano,
+        .watched = nano_note_watched,
     };
     enum cs_err err = tls_open(&app->tls, &app->config, app->http, app->push, error);
     store_start(app->store, &events);
+    err = err != CS_OK ? err : nano_start(app->nano);
     err = err != CS_OK ? err : control_open(app->config.store_data, &app->control, error);
     err = err != CS_OK ? err : push_start(app->push, error);
     err = err != CS_OK ? err : http_start(app->http, error);
@@ -309,10 +341,12 @@ static void stop(struct app *app)
 {
     http_quiesce(app->http);
     push_stop(app->push);
+    nano_stop(app->nano);
     store_stop(app->store);
     http_close(app->http);
     admin_close(app->admin);
     callback_close(app->callback);
+    nano_close(app->nano);
     push_close(app->push);
     if (app->control != NULL) {
         control_close(app->control);
@@ -341,7 +375,7 @@ static void wait_for_signal(struct app *app, int signals)
             }
         }
         if (polled[1].revents != 0) {
-            control_serve_one(app->control, app->store);
+            control_serve_one(app->control, &(struct command_target){app->store, &app->upstream});
         }
         tls_tick(&app->tls);
     }
@@ -371,10 +405,18 @@ static int serve(struct app *app)
         metrics_close(app->metrics);
         return 1;
     }
+    if (open_nano(app, error) != CS_OK) {
+        fprintf(stderr, "coinslot serve: %s\n", error);
+        store_close(app->store);
+        metrics_close(app->metrics);
+        return 2; /* the config is wrong */
+    }
     open_http(app);
     open_push(app);
     open_routes(app);
-    log_warn("%s", CONFIRM_WARNING);
+    if (believes_callbacks(app)) {
+        log_warn("%s", CONFIRM_WARNING);
+    }
     enum cs_err err = start(app, error);
     if (err == CS_OK) {
         print_ready(app);

@@ -6,6 +6,7 @@
 static const char *const CONFIRM[] = {"node", "source", NULL};
 static const char *const SIGNATURE[] = {"auto", "always", "never", NULL};
 static const char *const LEGACY[] = {"off", "key", "open", NULL};
+static const char *const WS_FILTER[] = {"accounts", "all", NULL};
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 
@@ -50,9 +51,35 @@ const struct conf_key CONFIG_KEYS[] = {
            "so often the files are looked at for a change; 0: only on SIGHUP"),
     CHOICE(
         "callback", "confirm", callback_confirm, CONFIRM, "node",
-        "who says that a block is confirmed: node (not in this version yet), or source: whoever calls the callback is believed"),
+        "who says that a block is confirmed, and its amount: node: the one of [nano] rpc is asked; source: whoever calls the callback is believed"),
     TEXT("callback", "secret", callback_secret, "",
          "with it, /callback/<secret> may be called from other machines"),
+    TEXT(
+        "nano", "rpc", nano_rpc, "",
+        "URL of a Nano node's RPC, such as http://[::1]:7076; empty: none, and no payment can be confirmed or found again"),
+    TEXT("nano", "rpc_header", nano_rpc_header, "",
+         "a header for it, Name: value, where a provider wants a key"),
+    NUMBER("nano", "rpc_calls_per_s", nano_rpc_calls_per_s, 0, 100000, "50",
+           "it is asked no more often in a second; 0: no limit"),
+    NUMBER("nano", "rpc_connections", nano_rpc_connections, 2, 64, "4",
+           "connections to it at once, one of them free for what cannot wait"),
+    NUMBER("nano", "rpc_timeout_s", nano_rpc_timeout_s, 1, 600, "10", "an answer has to come within so long"),
+    TEXT("nano", "ws", nano_ws, "",
+         "URLs of Nano nodes' WebSockets, such as ws://[::1]:7078, separated by spaces, at most 8"),
+    TEXT("nano", "ws_header", nano_ws_header, "", "a header for them, Name: value"),
+    CHOICE(
+        "nano", "ws_filter", nano_ws_filter, WS_FILTER, "accounts",
+        "what they are asked for: accounts: what concerns our addresses (without legacy blocks: the node's filter "
+        "drops them); all: everything on the network"),
+    TEXT("nano", "ca_file", nano_ca_file, "",
+         "a PEM file with the authorities that https and wss believe; empty: those of the system"),
+    NUMBER(
+        "nano", "silence_s", nano_silence_s, 0, 86400, "120",
+        "a WebSocket that says nothing for so long while the node cements blocks is connected anew; 0: never"),
+    NUMBER(
+        "nano", "sweep_s", nano_sweep_s, 0, 86400, "600",
+        "so often every address is reconciled with the node; 0: only when something was or may have been lost"),
+    NUMBER("nano", "batch", nano_batch, 1, 1000, "500", "addresses in one question about all"),
     CHOICE(
         "verify", "signature", verify_signature, SIGNATURE, "auto",
         "check block signatures: auto (always where the source can be forged), always, never (the hash is still checked)"),

@@ -24,6 +24,11 @@ struct config {
     int64_t tls_check_s;
     int callback_confirm; /* enum config_confirm */
     char callback_secret[CONFIG_TEXT_SIZE];
+    char nano_rpc[CONFIG_TEXT_SIZE], nano_rpc_header[CONFIG_TEXT_SIZE], nano_ws[4 * CONFIG_TEXT_SIZE],
+        nano_ws_header[CONFIG_TEXT_SIZE], nano_ca_file[CONFIG_TEXT_SIZE];
+    int64_t nano_rpc_calls_per_s, nano_rpc_connections, nano_rpc_timeout_s;
+    int nano_ws_filter; /* 0: accounts; 1: all */
+    int64_t nano_silence_s, nano_sweep_s, nano_batch;
     int verify_signature; /* enum callback_signature */
     char store_data[CONFIG_TEXT_SIZE];
     int64_t store_min_free_mb, store_inbox, store_batch;

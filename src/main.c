@@ -15,6 +15,7 @@ static const struct {
     {"device", cli_device, "make, list or retire devices"},
     {"subscription", cli_subscription, "subscribe a device to an address"},
     {"key", cli_key, "show or roll the key by which devices know the relay"},
+    {"reconcile", cli_reconcile, "have the running relay look for payments that it was not told of"},
     {"backup", cli_backup, "copy the store, while it is in use"},
     {"check", cli_check, "check the store, and that it keeps its promises"},
     {"migrate", cli_migrate, "bring an older store up to this version"},

@@ -13,10 +13,16 @@
 
 #define BODY_MOST_BYTES 16384
 
+enum admin_access {
+    BY_TOKEN,
+    LOOPBACK, /* there no token is asked for: monitors run beside the relay */
+    PUBLIC,   /* nobody is asked for one */
+};
+
 struct admin_route {
     const char *method, *path;
     enum store_role least;
-    bool free_from_loopback; /* there no token is asked for: monitors run beside the relay */
+    enum admin_access access;
     const char *const *query;
     admin_handler *handle;
 };
@@ -41,32 +47,35 @@ struct admin_entry {
 /* Who may do what: all of it. A role may do what the roles before it may: viewer, auditor, operator, admin.
  */
 static const struct admin_route ROUTES[] = {
-    {"GET", "/healthz", ROLE_VIEWER, true, NO_QUERY, status_health},
-    {"GET", "/readyz", ROLE_VIEWER, true, NO_QUERY, status_ready},
-    {"GET", "/metrics", ROLE_VIEWER, true, NO_QUERY, status_metrics},
-    {"GET", "/api/v1/devices", ROLE_VIEWER, false, QUERY("state", "limit", "cursor"), devices_list},
-    {"POST", "/api/v1/devices", ROLE_OPERATOR, false, NO_QUERY, devices_create},
-    {"GET", "/api/v1/devices/{id}", ROLE_VIEWER, false, NO_QUERY, devices_show},
-    {"PATCH", "/api/v1/devices/{id}", ROLE_OPERATOR, false, NO_QUERY, devices_change},
-    {"DELETE", "/api/v1/devices/{id}", ROLE_OPERATOR, false, NO_QUERY, devices_retire},
-    {"GET", "/api/v1/devices/{id}/config", ROLE_VIEWER, false, QUERY("version"), configs_show},
-    {"PUT", "/api/v1/devices/{id}/config", ROLE_OPERATOR, false, NO_QUERY, configs_set},
-    {"GET", "/api/v1/devices/{id}/subscriptions", ROLE_VIEWER, false, NO_QUERY, subscriptions_list},
-    {"POST", "/api/v1/devices/{id}/subscriptions", ROLE_OPERATOR, false, NO_QUERY, subscriptions_create},
-    {"DELETE", "/api/v1/devices/{id}/subscriptions/{sub}", ROLE_OPERATOR, false, NO_QUERY,
+    {"GET", "/healthz", ROLE_VIEWER, LOOPBACK, NO_QUERY, status_health},
+    {"GET", "/readyz", ROLE_VIEWER, LOOPBACK, NO_QUERY, status_ready},
+    {"GET", "/metrics", ROLE_VIEWER, LOOPBACK, NO_QUERY, status_metrics},
+    {"GET", "/api/v1/devices", ROLE_VIEWER, BY_TOKEN, QUERY("state", "limit", "cursor"), devices_list},
+    {"POST", "/api/v1/devices", ROLE_OPERATOR, BY_TOKEN, NO_QUERY, devices_create},
+    {"GET", "/api/v1/devices/{id}", ROLE_VIEWER, BY_TOKEN, NO_QUERY, devices_show},
+    {"PATCH", "/api/v1/devices/{id}", ROLE_OPERATOR, BY_TOKEN, NO_QUERY, devices_change},
+    {"DELETE", "/api/v1/devices/{id}", ROLE_OPERATOR, BY_TOKEN, NO_QUERY, devices_retire},
+    {"GET", "/api/v1/devices/{id}/config", ROLE_VIEWER, BY_TOKEN, QUERY("version"), configs_show},
+    {"PUT", "/api/v1/devices/{id}/config", ROLE_OPERATOR, BY_TOKEN, NO_QUERY, configs_set},
+    {"GET", "/api/v1/devices/{id}/subscriptions", ROLE_VIEWER, BY_TOKEN, NO_QUERY, subscriptions_list},
+    {"POST", "/api/v1/devices/{id}/subscriptions", ROLE_OPERATOR, BY_TOKEN, NO_QUERY, subscriptions_create},
+    {"DELETE", "/api/v1/devices/{id}/subscriptions/{sub}", ROLE_OPERATOR, BY_TOKEN, NO_QUERY,
      subscriptions_remove},
-    {"GET", "/api/v1/deliveries", ROLE_VIEWER, false,
+    {"GET", "/api/v1/deliveries", ROLE_VIEWER, BY_TOKEN,
      QUERY("device", "state", "from", "to", "hash", "limit", "cursor"), deliveries_list},
-    {"GET", "/api/v1/payments", ROLE_VIEWER, false, QUERY("address", "hash", "from", "to", "limit", "cursor"),
-     payments_list},
-    {"GET", "/api/v1/tokens", ROLE_ADMIN, false, NO_QUERY, tokens_list},
-    {"POST", "/api/v1/tokens", ROLE_ADMIN, false, NO_QUERY, tokens_create},
-    {"DELETE", "/api/v1/tokens/{id}", ROLE_ADMIN, false, NO_QUERY, tokens_revoke},
-    {"GET", "/api/v1/relay", ROLE_VIEWER, false, NO_QUERY, relay_show},
-    {"POST", "/api/v1/relay/roll-key", ROLE_ADMIN, false, NO_QUERY, relay_roll_key},
+    {"GET", "/api/v1/payments", ROLE_VIEWER, BY_TOKEN,
+     QUERY("address", "hash", "from", "to", "limit", "cursor"), payments_list},
+    {"GET", "/api/v1/tokens", ROLE_ADMIN, BY_TOKEN, NO_QUERY, tokens_list},
+    {"POST", "/api/v1/tokens", ROLE_ADMIN, BY_TOKEN, NO_QUERY, tokens_create},
+    {"DELETE", "/api/v1/tokens/{id}", ROLE_ADMIN, BY_TOKEN, NO_QUERY, tokens_revoke},
+    {"GET", "/api/v1/sources", ROLE_VIEWER, BY_TOKEN, NO_QUERY, sources_show},
+    {"POST", "/api/v1/reconcile", ROLE_OPERATOR, BY_TOKEN, NO_QUERY, sources_reconcile},
+    {"GET", "/api/v1/status/{address}", ROLE_VIEWER, PUBLIC, NO_QUERY, sources_status},
+    {"GET", "/api/v1/relay", ROLE_VIEWER, BY_TOKEN, NO_QUERY, relay_show},
+    {"POST", "/api/v1/relay/roll-key", ROLE_ADMIN, BY_TOKEN, NO_QUERY, relay_roll_key},
 };
 static const struct admin_upload UPLOADS[] = {
-    {{"POST", "/api/v1/devices/import", ROLE_OPERATOR, false, NO_QUERY, devices_import},
+    {{"POST", "/api/v1/devices/import", ROLE_OPERATOR, BY_TOKEN, NO_QUERY, devices_import},
      devices_import_begin,
      devices_import_receive},
 };
@@ -114,7 +123,7 @@ static void answer_unauthorized(struct admin *admin, struct http_request *reques
 
 static bool authorize(struct admin *admin, const struct admin_route *route, struct http_request *request)
 {
-    if (route->free_from_loopback && from_this_machine(request)) {
+    if (route->access == PUBLIC || (route->access == LOOPBACK && from_this_machine(request))) {
         return true;
     }
     const char *token = bearer_token(http_request_header(request, "Authorization"));

@@ -20,7 +20,16 @@ struct admin_check {
     void *context;
 };
 
+/* Where payments come from, as far as the API shows it. */
+struct admin_upstream {
+    void *context;
+    char *(*print)(void *context); /* one JSON object; owned by the caller: free() */
+    bool (*reconcile)(void *context,
+                      const char *why); /* false: there is no node to ask; `why` lives for ever */
+};
+
 struct admin_options {
+    struct admin_upstream upstream; /* all of it is set */
     const struct admin_check *checks;
     size_t check_count;
     const char *const *warnings; /* said by /readyz without turning it red: "confirm = source trusts …" */

@@ -86,6 +86,24 @@ bool change_set_config(struct store *store, const char *id, json_t *body, json_t
     return true;
 }
 
+bool change_reconcile(const struct admin_upstream *upstream, json_t **result, struct problem *problem)
+{
+    if (upstream == NULL) {
+        problem_set(problem, 409, "not_running", NULL, "start it: it reconciles all addresses then",
+                    "no relay is running on this data folder");
+        return false;
+    }
+    if (!upstream->reconcile(upstream->context, "an operator wants it")) {
+        problem_set(problem, 409, "no_node", NULL,
+                    "write rpc = http://[::1]:7076 under [nano] in the config file",
+                    "this relay has no node's RPC to ask");
+        return false;
+    }
+    *result = json_object();
+    shape_put(*result, "status", json_string("asked"));
+    return true;
+}
+
 bool change_roll_relay_key(struct store *store, json_t **result, struct problem *problem)
 {
     enum cs_err err = store_roll_relay_key(store);
@@ -101,6 +119,7 @@ bool change_create_subscription(struct store *store, const char *device_id, json
                                 struct problem *problem)
 {
     struct store_subscription subscription;
+    struct store_completeness completeness;
     if (!input_subscription(body, &subscription, problem)) {
         return false;
     }
@@ -113,7 +132,8 @@ bool change_create_subscription(struct store *store, const char *device_id, json
     enum cs_err err = store_create_subscription(store, &subscription);
     switch (err) {
     case CS_OK:
-        *result = shape_subscription(&subscription);
+        store_find_completeness(store, &subscription.address, &completeness);
+        *result = shape_subscription(&subscription, &completeness);
         return true;
     case CS_ENOTFOUND:
         problem_no_such_device(problem);

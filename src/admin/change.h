@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "admin/admin.h"
 #include "admin/problem.h"
 #include "store/store.h"
 
@@ -22,6 +23,8 @@ bool change_device(struct store *store, const char *id, json_t *body, json_t **r
                    struct problem *problem);
 bool change_set_config(struct store *store, const char *id, json_t *body, json_t **result,
                        struct problem *problem);
+/* The node is asked about every address, soon. `upstream` NULL: no relay runs. */
+bool change_reconcile(const struct admin_upstream *upstream, json_t **result, struct problem *problem);
 bool change_roll_relay_key(struct store *store, json_t **result, struct problem *problem);
 bool change_retire_device(struct store *store, const char *id, struct problem *problem);
 bool change_remove_subscription(struct store *store, const char *device_id, const char *id,

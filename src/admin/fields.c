@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/json.h"
+
 bool fields_refuse(struct problem *problem, const char *name, const char *hint, const char *detail_format,
                    ...)
 {
@@ -130,6 +133,19 @@ bool fields_take_amount(const json_t *body, const char *name, bool needed, struc
     const char *text = json_string_value(value);
     return (text != NULL && amount_parse_raw(text, amount)) ||
            fields_refuse(problem, name, HINT, "this is no amount of raw below 2^128");
+}
+
+bool fields_take_past(const json_t *body, const char *name, int64_t *wall_ms, struct problem *problem)
+{
+    static const char HINT[] = "send a time that is past, like \"2026-11-20T17:00:00Z\"";
+    const char *text = json_text(body, name);
+    *wall_ms = 0;
+    if (json_object_get(body, name) == NULL) {
+        return true;
+    }
+    return (text != NULL && clock_parse_ms(text, wall_ms) == 0 && *wall_ms > 0 &&
+            *wall_ms <= clock_wall_ms()) ||
+           fields_refuse(problem, name, HINT, "this is no time, or not a past one");
 }
 
 bool fields_take_value(const json_t *body, const char *name, json_type type, const char *hint, json_t **value,

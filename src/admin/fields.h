@@ -35,6 +35,8 @@ bool fields_take_amount(const json_t *body, const char *name, bool needed, struc
                         struct problem *problem);
 
 /* An object or an array that must be there. */
+/* RFC 3339 or milliseconds, not in the future; 0 where it is missing. */
+bool fields_take_past(const json_t *body, const char *name, int64_t *wall_ms, struct problem *problem);
 bool fields_take_value(const json_t *body, const char *name, json_type type, const char *hint, json_t **value,
                        struct problem *problem);
 

@@ -138,7 +138,7 @@ bool input_import(json_t *body, struct input_import *import, struct problem *pro
 
 bool input_subscription(json_t *body, struct store_subscription *subscription, struct problem *problem)
 {
-    static const char *const FIELDS[] = {"chain", "address", "minimum", NULL};
+    static const char *const FIELDS[] = {"chain", "address", "minimum", "since", NULL};
     memset(subscription, 0, sizeof *subscription);
     const char *chain_name, *address;
     enum chain chain;
@@ -159,7 +159,8 @@ bool input_subscription(json_t *body, struct store_subscription *subscription, s
             "a checksum",
             "this is no valid address of the chain %s", chain_text(chain));
     }
-    return fields_take_amount(body, "minimum", false, &subscription->minimum, problem);
+    return fields_take_amount(body, "minimum", false, &subscription->minimum, problem) &&
+           fields_take_past(body, "since", &subscription->since_ms, problem);
 }
 
 bool input_api_token(json_t *body, struct store_api_token *token, struct problem *problem)

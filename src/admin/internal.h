@@ -30,6 +30,7 @@ admin_handler relay_show, relay_roll_key;
 admin_handler subscriptions_create, subscriptions_list, subscriptions_remove;
 admin_handler deliveries_list, payments_list;
 admin_handler tokens_create, tokens_list, tokens_revoke;
+admin_handler sources_show, sources_reconcile, sources_status;
 admin_handler status_health, status_ready, status_metrics;
 
 #define ADMIN_JSON_DEPTH 4

@@ -114,7 +114,7 @@ json_t *shape_device(const struct store_device *device)
     return object;
 }
 
-static json_t *shape_address(const struct address *address)
+json_t *shape_address(const struct address *address)
 {
     if (address->length == 0) {
         return json_null();
@@ -124,7 +124,19 @@ static json_t *shape_address(const struct address *address)
     return json_string(text);
 }
 
-json_t *shape_subscription(const struct store_subscription *subscription)
+json_t *shape_completeness(const struct store_completeness *completeness)
+{
+    json_t *object = json_object();
+    bool proven = completeness->proven;
+    shape_put(object, "proven", json_boolean(proven));
+    shape_put(object, "complete_as_of", shape_time(completeness->complete_at_ms));
+    shape_put(object, "reason", proven ? json_null() : json_string(completeness->why));
+    shape_put(object, "unproven_since", shape_time(proven ? 0 : completeness->since_ms));
+    return object;
+}
+
+json_t *shape_subscription(const struct store_subscription *subscription,
+                           const struct store_completeness *completeness)
 {
     json_t *object = json_object();
     shape_put(object, "id", json_string(subscription->id));
@@ -133,6 +145,8 @@ json_t *shape_subscription(const struct store_subscription *subscription)
     shape_put(object, "address", shape_address(&subscription->address));
     shape_put(object, "minimum", shape_amount(subscription->minimum));
     shape_put(object, "created_at", shape_time(subscription->created_at_ms));
+    shape_put(object, "since", shape_time(subscription->since_ms));
+    shape_put(object, "completeness", shape_completeness(completeness));
     return object;
 }
 

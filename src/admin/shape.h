@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "store/reader.h"
+#include "store/reconcile.h"
 #include "store/store.h"
 
 /* Takes `value`; ends the process when memory has run out, as cs_alloc does. */
@@ -18,7 +19,10 @@ void shape_append(json_t *array, json_t *value);
 json_t *shape_time(int64_t wall_ms);        /* RFC 3339; null for 0 */
 json_t *shape_amount(struct amount amount); /* raw */
 json_t *shape_device(const struct store_device *device);
-json_t *shape_subscription(const struct store_subscription *subscription);
+json_t *shape_subscription(const struct store_subscription *subscription,
+                           const struct store_completeness *completeness);
+json_t *shape_completeness(const struct store_completeness *completeness);
+json_t *shape_address(const struct address *address);
 json_t *shape_api_token(const struct store_api_token *token);
 json_t *shape_delivery(const struct reader_delivery *row);
 json_t *shape_payment(const struct reader_payment *row);

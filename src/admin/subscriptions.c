@@ -5,6 +5,7 @@
 #include "admin/internal.h"
 #include "admin/shape.h"
 #include "base/json.h"
+#include "store/reconcile.h"
 
 void subscriptions_create(struct admin *admin, struct http_request *request)
 {
@@ -40,7 +41,9 @@ void subscriptions_list(struct admin *admin, struct http_request *request)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < count; i++) {
-        shape_append(items, shape_subscription(&rows[i]));
+        struct store_completeness completeness;
+        store_find_completeness(admin->store, &rows[i].address, &completeness);
+        shape_append(items, shape_subscription(&rows[i], &completeness));
     }
     free(rows);
     http_answer_json(request, 200, shape_page(items, ""));

@@ -12,6 +12,7 @@ int cli_token(int argc, char **argv);        /* create, list, revoke */
 int cli_device(int argc, char **argv);       /* create, list, retire */
 int cli_subscription(int argc, char **argv); /* create */
 int cli_key(int argc, char **argv);          /* show, roll */
+int cli_reconcile(int argc, char **argv);
 int cli_backup(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_migrate(int argc, char **argv);

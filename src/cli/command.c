@@ -9,17 +9,19 @@
 #include "base/json.h"
 #include "store/reader.h"
 
-typedef bool command_handler(struct store *store, json_t *arguments, json_t **result,
+typedef bool command_handler(const struct command_target *target, json_t *arguments, json_t **result,
                              struct problem *problem);
 
-static bool create_token(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool create_token(const struct command_target *target, json_t *arguments, json_t **result,
+                         struct problem *problem)
 {
-    return change_create_api_token(store, arguments, result, problem);
+    return change_create_api_token(target->store, arguments, result, problem);
 }
 
-static bool create_device(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool create_device(const struct command_target *target, json_t *arguments, json_t **result,
+                          struct problem *problem)
 {
-    return change_create_device(store, arguments, result, problem);
+    return change_create_device(target->store, arguments, result, problem);
 }
 
 /* An argument that is none of the body's; "" when it is missing, which no id is. */
@@ -29,44 +31,56 @@ static const char *take_id(const json_t *arguments, const char *name)
     return id == NULL ? "" : id;
 }
 
-static bool create_subscription(struct store *store, json_t *arguments, json_t **result,
+static bool create_subscription(const struct command_target *target, json_t *arguments, json_t **result,
                                 struct problem *problem)
 {
     json_t *body = json_object_get(arguments, "body");
-    return change_create_subscription(store, take_id(arguments, "device"), body, result, problem);
+    return change_create_subscription(target->store, take_id(arguments, "device"), body, result, problem);
 }
 
-static bool revoke_token(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool revoke_token(const struct command_target *target, json_t *arguments, json_t **result,
+                         struct problem *problem)
 {
     *result = json_object();
-    return change_revoke_api_token(store, take_id(arguments, "id"), problem);
+    return change_revoke_api_token(target->store, take_id(arguments, "id"), problem);
 }
 
-static bool retire_device(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool retire_device(const struct command_target *target, json_t *arguments, json_t **result,
+                          struct problem *problem)
 {
     *result = json_object();
-    return change_retire_device(store, take_id(arguments, "id"), problem);
+    return change_retire_device(target->store, take_id(arguments, "id"), problem);
 }
 
-static bool show_key(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool show_key(const struct command_target *target, json_t *arguments, json_t **result,
+                     struct problem *problem)
 {
     (void)arguments, (void)problem;
-    *result = shape_relay(store);
+    *result = shape_relay(target->store);
     return true;
 }
 
-static bool roll_key(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool roll_key(const struct command_target *target, json_t *arguments, json_t **result,
+                     struct problem *problem)
 {
     (void)arguments;
-    return change_roll_relay_key(store, result, problem);
+    return change_roll_relay_key(target->store, result, problem);
 }
 
-static bool list_tokens(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool reconcile(const struct command_target *target, json_t *arguments, json_t **result,
+                      struct problem *problem)
+{
+    (void)arguments;
+    return change_reconcile(target->upstream, result, problem);
+}
+
+static bool list_tokens(const struct command_target *target, json_t *arguments, json_t **result,
+                        struct problem *problem)
 {
     (void)arguments;
     struct store_api_token *rows;
     size_t count;
-    enum cs_err err = reader_api_tokens(store, &rows, &count);
+    enum cs_err err = reader_api_tokens(target->store, &rows, &count);
     if (err != CS_OK) {
         problem_from_page(problem, err);
         return false;
@@ -80,14 +94,15 @@ static bool list_tokens(struct store *store, json_t *arguments, json_t **result,
     return true;
 }
 
-static bool list_devices(struct store *store, json_t *arguments, json_t **result, struct problem *problem)
+static bool list_devices(const struct command_target *target, json_t *arguments, json_t **result,
+                         struct problem *problem)
 {
     struct reader_device_filter filter = {.limit = READER_PAGE_MOST,
                                           .cursor = json_text(arguments, "cursor")};
     struct store_device *rows;
     size_t count;
     char next[READER_CURSOR_SIZE];
-    enum cs_err err = reader_page_devices(store, &filter, &rows, &count, next);
+    enum cs_err err = reader_page_devices(target->store, &filter, &rows, &count, next);
     if (err != CS_OK) {
         problem_from_page(problem, err);
         return false;
@@ -114,6 +129,7 @@ static const struct {
     {"subscription_create", create_subscription},
     {"key_show", show_key},
     {"key_roll", roll_key},
+    {"reconcile", reconcile},
 };
 
 json_t *command_error(const char *text)
@@ -123,7 +139,7 @@ json_t *command_error(const char *text)
     return answer;
 }
 
-json_t *command_run(struct store *store, json_t *request)
+json_t *command_run(const struct command_target *target, json_t *request)
 {
     const char *name = json_text(request, "command");
     json_t *arguments = json_object_get(request, "arguments");
@@ -136,7 +152,7 @@ json_t *command_run(struct store *store, json_t *request)
         }
         json_t *result = NULL;
         struct problem problem;
-        if (COMMANDS[i].run(store, arguments, &result, &problem)) {
+        if (COMMANDS[i].run(target, arguments, &result, &problem)) {
             json_t *answer = json_object();
             shape_put(answer, "result", result);
             return answer;

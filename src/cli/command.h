@@ -10,12 +10,18 @@
 
 #include <jansson.h>
 
+#include "admin/admin.h"
 #include "store/store.h"
 
 #define COMMAND_JSON_DEPTH 4
 
+struct command_target {
+    struct store *store;
+    const struct admin_upstream *upstream; /* NULL: no relay runs */
+};
+
 /* Owned by the caller; never NULL. */
-json_t *command_run(struct store *store, json_t *request);
+json_t *command_run(const struct command_target *target, json_t *request);
 json_t *command_error(const char *text);
 
 #endif

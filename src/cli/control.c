@@ -206,19 +206,19 @@ static bool peer_allowed(int fd)
     return peer.uid == 0 || peer.uid == geteuid();
 }
 
-static json_t *answer_line(struct store *store, const char *line, size_t length)
+static json_t *answer_line(const struct command_target *target, const char *line, size_t length)
 {
     char why[JSON_ERROR_SIZE];
     json_t *request = json_read(line, length, COMMAND_JSON_DEPTH, why);
     if (request == NULL) {
         return command_error(why);
     }
-    json_t *answer = command_run(store, request);
+    json_t *answer = command_run(target, request);
     json_decref(request);
     return answer;
 }
 
-void control_serve_one(struct control *control, struct store *store)
+void control_serve_one(struct control *control, const struct command_target *target)
 {
     int fd = accept4(control->socket_fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
@@ -233,7 +233,7 @@ void control_serve_one(struct control *control, struct store *store)
     } else {
         enum cs_err err = read_line(fd, CONTROL_REQUEST_BYTES, CONTROL_PATIENCE_MS, &line, &length);
         if (err == CS_OK) {
-            answer = answer_line(store, line, length);
+            answer = answer_line(target, line, length);
             free(line);
         } else {
             answer = command_error(err == CS_EINVAL ? "the request is longer than 65536 bytes"

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "cli/command.h"
 #include "store/store.h"
 
 #define CONTROL_ERROR_SIZE     200
@@ -25,7 +26,7 @@ CS_MUST_CHECK enum cs_err control_open(const char *dir, struct control **control
                                        char error[CONTROL_ERROR_SIZE]);
 int control_fd(const struct control *control); /* readable: somebody wants to be served */
 /* Serves one caller, if there is one: at most 2 × CONTROL_PATIENCE_MS and the commit. */
-void control_serve_one(struct control *control, struct store *store);
+void control_serve_one(struct control *control, const struct command_target *target);
 void control_close(struct control *control); /* before store_close; removes the socket */
 
 /*

@@ -38,7 +38,7 @@ static enum cs_err run_here(const char *dir, json_t *request, json_t **answer, c
     enum cs_err err = store_open(&options, &store, error);
     if (err == CS_OK) {
         store_start(store, NULL);
-        *answer = command_run(store, request);
+        *answer = command_run(&(struct command_target){store, NULL}, request);
         store_stop(store);
         store_close(store);
     }

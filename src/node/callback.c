@@ -174,7 +174,8 @@ static void on_stored(void *context, enum cs_err err, enum store_payment_outcome
     }
     bool ours = outcome == STORE_PAYMENT_STORED || outcome == STORE_PAYMENT_DUPLICATE;
     if (ours && callback->sink.heard != NULL) {
-        callback->sink.heard(callback->sink.context, &pending.payment, pending.heard_at_ms);
+        callback->sink.heard(callback->sink.context, &pending.payment, outcome == STORE_PAYMENT_STORED,
+                             pending.heard_at_ms);
     }
     answer_outcome(callback, pending.request, outcome);
 }

@@ -21,8 +21,8 @@ struct callback_sink {
     void *context;
     /* Something that a node could have sent. */
     void (*alive)(void *context);
-    /* A payment of ours is in the store; it, or another source, has brought it. */
-    void (*heard)(void *context, const struct payment *payment, int64_t heard_at_ms);
+    /* A payment of ours is in the store: `stored` now, or it was there already. */
+    void (*heard)(void *context, const struct payment *payment, bool stored, int64_t heard_at_ms);
     /* It waits for its confirmation, as store_submit_unconfirmed says. NULL: confirm = source, the callback is believed. */
     void (*waits)(void *context, int64_t num, const struct payment *payment);
     /* A payment was not taken: reconciliation has to find it. `why` lives for ever. */

@@ -24,6 +24,7 @@
 
 enum finding { FOUND_CONFIRMED, FOUND_UNKNOWN, FOUND_CONTRADICTED, FOUND_GAVE_UP };
 #define FINDING_COUNT 4
+static const char *const FINDING_CODES[FINDING_COUNT] = {"confirmed", "unknown", "contradicted", "gave_up"};
 static const char *const FINDING_LABELS[FINDING_COUNT] = {
     "result=\"confirmed\"",
     "result=\"unknown\"",
@@ -150,7 +151,7 @@ static void deny(struct waiting *waiting, enum finding finding, const char *why)
     char hash[PAYMENT_HASH_TEXT];
     hex_encode_upper(waiting->payment.hash, PAYMENT_HASH_SIZE, hash);
     metrics_add(waiting->confirm->findings[finding], 1);
-    refusals_log(waiting->confirm->refusals, FINDING_LABELS[finding], hash, why);
+    refusals_log(waiting->confirm->refusals, FINDING_CODES[finding], hash, why);
     waiting->confirmed = false;
     give_verdict(waiting);
 }
@@ -379,7 +380,8 @@ struct confirm *confirm_open(const struct confirm_options *options)
 {
     struct confirm *confirm = cs_alloc(sizeof(*confirm));
     confirm->options = *options;
-    confirm->refusals = refusals_open(REFUSALS_LOGGED);
+    confirm->refusals =
+        refusals_open("a payment that a callback told", "coinslot_confirm_total", REFUSALS_LOGGED);
     for (size_t i = 0; i < FINDING_COUNT; i++) {
         confirm->findings[i] =
             metrics_add_counter(options->metrics, "coinslot_confirm_total", FINDING_LABELS[i],

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "node/refusals.h"
 
@@ -17,27 +18,35 @@ enum result {
     RESULT_STORED,
     RESULT_DUPLICATE,
     RESULT_UNMATCHED,
+    RESULT_OLD,
     RESULT_NOT_A_SEND,
     RESULT_WRONG_SIGNATURE,
     RESULT_REFUSED, /* the disk is full, or too much waits */
     RESULT_CLOSED,
 };
-#define RESULT_COUNT 7
+#define RESULT_COUNT 8
 
 static const char *const RESULT_LABELS[RESULT_COUNT] = {
-    [RESULT_STORED] = "result=\"stored\"",
-    [RESULT_DUPLICATE] = "result=\"duplicate\"",
-    [RESULT_UNMATCHED] = "result=\"unmatched\"",
-    [RESULT_NOT_A_SEND] = "result=\"not_a_send\"",
-    [RESULT_WRONG_SIGNATURE] = "result=\"wrong_signature\"",
-    [RESULT_REFUSED] = "result=\"refused\"",
-    [RESULT_CLOSED] = "result=\"closed\"",
+    [RESULT_STORED] = "result=\"stored\"",         [RESULT_DUPLICATE] = "result=\"duplicate\"",
+    [RESULT_UNMATCHED] = "result=\"unmatched\"",   [RESULT_OLD] = "result=\"old\"",
+    [RESULT_NOT_A_SEND] = "result=\"not_a_send\"", [RESULT_WRONG_SIGNATURE] = "result=\"wrong_signature\"",
+    [RESULT_REFUSED] = "result=\"refused\"",       [RESULT_CLOSED] = "result=\"closed\"",
 };
 
 /* A payment that waits for a place in the writer's inbox. */
 struct waiting {
     struct payment payment;
+    size_t from;
+    int64_t heard_at_ms;
     uint8_t proof[BLOCK_PACKED_SIZE];
+};
+
+/* One that the writer has. */
+struct submitted {
+    struct nano_source *source;
+    struct payment payment;
+    size_t from;
+    int64_t heard_at_ms;
 };
 
 struct nano_source {
@@ -73,21 +82,24 @@ static void tell_refused(struct nano_source *source)
 
 static void on_stored(void *context, enum cs_err err, enum store_payment_outcome outcome)
 {
-    struct nano_source *source = context;
+    static const enum result results[STORE_PAYMENT_OUTCOMES] = {
+        [STORE_PAYMENT_STORED] = RESULT_STORED,
+        [STORE_PAYMENT_DUPLICATE] = RESULT_DUPLICATE,
+        [STORE_PAYMENT_UNMATCHED] = RESULT_UNMATCHED,
+        [STORE_PAYMENT_OLD] = RESULT_OLD,
+    };
+    struct submitted submitted = *(struct submitted *)context;
+    struct nano_source *source = submitted.source;
+    free(context);
     if (err != CS_OK) {
         tell_refused(source);
         return;
     }
-    switch (outcome) {
-    case STORE_PAYMENT_STORED:
-        count(source, RESULT_STORED);
-        break;
-    case STORE_PAYMENT_DUPLICATE:
-        count(source, RESULT_DUPLICATE);
-        break;
-    case STORE_PAYMENT_UNMATCHED:
-        count(source, RESULT_UNMATCHED);
-        break;
+    assert(outcome != STORE_PAYMENT_WAITING && outcome != STORE_PAYMENT_DENIED); /* it is trusted */
+    count(source, results[outcome]);
+    if (outcome == STORE_PAYMENT_STORED || outcome == STORE_PAYMENT_DUPLICATE) {
+        source->options.brought(source->options.context, submitted.from, &submitted.payment,
+                                outcome == STORE_PAYMENT_STORED, submitted.heard_at_ms);
     }
 }
 
@@ -108,17 +120,22 @@ static void set_reading(struct nano_source *source, bool reading)
 }
 
 /* False: the inbox is full. */
-static bool submit(struct nano_source *source, const struct payment *payment,
-                   const uint8_t proof[BLOCK_PACKED_SIZE])
+static bool submit(struct nano_source *source, const struct waiting *waiting)
 {
-    enum cs_err err = store_submit_payment(source->options.store, payment, proof, BLOCK_PACKED_SIZE, NULL, 0,
-                                           on_stored, source);
+    struct submitted *submitted = cs_alloc(sizeof(*submitted));
+    *submitted = (struct submitted){source, waiting->payment, waiting->from, waiting->heard_at_ms};
+    enum cs_err err = store_submit_payment(source->options.store, &waiting->payment, waiting->proof,
+                                           BLOCK_PACKED_SIZE, NULL, 0, on_stored, submitted);
+    if (err == CS_OK) {
+        return true;
+    }
+    free(submitted);
     if (err == CS_EBUSY) {
         return false;
     }
     if (err == CS_ECLOSED) {
         count(source, RESULT_CLOSED);
-    } else if (err != CS_OK) {
+    } else {
         tell_refused(source);
     }
     return true;
@@ -127,8 +144,7 @@ static bool submit(struct nano_source *source, const struct payment *payment,
 static void on_retry(uv_timer_t *timer)
 {
     struct nano_source *source = timer->data;
-    while (source->count > 0 &&
-           submit(source, &source->queue[source->first].payment, source->queue[source->first].proof)) {
+    while (source->count > 0 && submit(source, &source->queue[source->first])) {
         source->first = (source->first + 1) % source->options.queue_most;
         source->count--;
     }
@@ -143,17 +159,14 @@ static void on_retry(uv_timer_t *timer)
 /*
  * The sockets are told to stop at three quarters: what they had read by then still comes. What then finds no place is refused.
  */
-static void keep(struct nano_source *source, const struct payment *payment,
-                 const uint8_t proof[BLOCK_PACKED_SIZE])
+static void keep(struct nano_source *source, const struct waiting *waiting)
 {
     uint32_t most = source->options.queue_most;
     if (source->count == most) {
         tell_refused(source);
         return;
     }
-    struct waiting *waiting = &source->queue[(source->first + source->count) % most];
-    waiting->payment = *payment;
-    memcpy(waiting->proof, proof, sizeof(waiting->proof));
+    source->queue[(source->first + source->count) % most] = *waiting;
     source->count++;
     if (source->count == 1) {
         uv_timer_start(&source->retry, on_retry, RETRY_MS, 0);
@@ -163,18 +176,18 @@ static void keep(struct nano_source *source, const struct payment *payment,
     }
 }
 
-void nano_source_take(struct nano_source *source, const struct notice *notice, int64_t time_ms)
+void nano_source_take(struct nano_source *source, size_t from, const struct notice *notice, int64_t time_ms)
 {
     assert(node_loop_is_mine(source->options.loop));
     if (!notice->is_send) {
         count(source, RESULT_NOT_A_SEND);
         return;
     }
-    struct payment payment;
-    notice_to_payment(notice, &payment);
-    payment.source = SOURCE_NANO_WS;
-    payment.node_time_ms = time_ms;
-    if (!store_knows_address(source->options.store, &payment.to)) {
+    struct waiting waiting = {.from = from, .heard_at_ms = clock_wall_ms()};
+    notice_to_payment(notice, &waiting.payment);
+    waiting.payment.source = SOURCE_NANO_WS;
+    waiting.payment.node_time_ms = time_ms;
+    if (!store_knows_address(source->options.store, &waiting.payment.to)) {
         count(source, RESULT_UNMATCHED);
         return;
     }
@@ -185,11 +198,10 @@ void nano_source_take(struct nano_source *source, const struct notice *notice, i
         refusals_log(source->refusals, "wrong_signature", "nano_ws", error);
         return;
     }
-    uint8_t proof[BLOCK_PACKED_SIZE];
-    block_pack(&notice->block, proof);
+    block_pack(&notice->block, waiting.proof);
     /* Behind those that wait already: in the order of the node. */
-    if (source->count > 0 || !submit(source, &payment, proof)) {
-        keep(source, &payment, proof);
+    if (source->count > 0 || !submit(source, &waiting)) {
+        keep(source, &waiting);
     }
 }
 

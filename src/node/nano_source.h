@@ -21,9 +21,12 @@ struct nano_source_options {
     enum callback_signature signature;
     uint32_t queue_most; /* payments that wait because the writer's inbox is full */
     struct metrics *metrics;
-    /* On the loop's thread; both must be set. */
+    /* On the loop's thread; all must be set. */
     void *context;
     void (*reading)(void *context, bool reading); /* for nano_ws_set_reading of every node */
+    /* On the writer's thread: it is in the store, and was `stored` unless it was there already; `from` as it was taken. */
+    void (*brought)(void *context, size_t from, const struct payment *payment, bool stored,
+                    int64_t heard_at_ms);
     void (*refused)(void *context); /* at least one payment was told that is not in the store: reconcile */
 };
 
@@ -32,7 +35,7 @@ struct nano_source *nano_source_open(const struct nano_source_options *options);
 void nano_source_stop(struct nano_source *source);
 void nano_source_close(struct nano_source *source); /* after store_stop and node_loop_settle */
 
-/* `time_ms`: when the node said it; 0: it did not say. */
-void nano_source_take(struct nano_source *source, const struct notice *notice, int64_t time_ms);
+/* `from`: the caller's number for the node. `time_ms`: when the node said it; 0: it did not say. */
+void nano_source_take(struct nano_source *source, size_t from, const struct notice *notice, int64_t time_ms);
 
 #endif

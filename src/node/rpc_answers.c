@@ -63,6 +63,17 @@ enum cs_err rpc_read_block_count(const json_t *answer, struct rpc_block_count *c
     return CS_OK;
 }
 
+enum cs_err rpc_read_telemetry(const json_t *answer, struct rpc_block_count *network,
+                               char error[RPC_ANSWER_ERROR_SIZE])
+{
+    *network = (struct rpc_block_count){.has_cemented = true};
+    return rpc_check_answer(answer, error) == CS_OK &&
+                   rpc_need_u64(answer, "block_count", &network->count, error) &&
+                   rpc_need_u64(answer, "cemented_count", &network->cemented, error)
+               ? CS_OK
+               : CS_EINVAL;
+}
+
 /* ---- several accounts ------------------------------------------------------------------------------------------------------ */
 
 /* What an answer says of each account, under `key`, and under `errors`. */

@@ -46,6 +46,11 @@ json_t *rpc_ask_block_count(void);
 CS_MUST_CHECK enum cs_err rpc_read_block_count(const json_t *answer, struct rpc_block_count *count,
                                                char error[RPC_ANSWER_ERROR_SIZE]);
 
+/* What the network's other nodes say of themselves, put together by ours. */
+json_t *rpc_ask_telemetry(void);
+CS_MUST_CHECK enum cs_err rpc_read_telemetry(const json_t *answer, struct rpc_block_count *network,
+                                             char error[RPC_ANSWER_ERROR_SIZE]);
+
 /* ---- accounts_frontiers, accounts_balances -------------------------------------------------------------------------------- */
 
 enum rpc_standing {

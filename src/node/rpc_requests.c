@@ -69,6 +69,11 @@ json_t *rpc_ask_block_count(void)
     return ask("block_count");
 }
 
+json_t *rpc_ask_telemetry(void)
+{
+    return ask("telemetry");
+}
+
 json_t *rpc_ask_frontiers(const struct address *accounts, size_t count)
 {
     return ask_of_accounts("accounts_frontiers", accounts, count);

@@ -155,7 +155,7 @@ static struct address_entry *take_entry(struct directory *directory, const struc
 static void tell(const struct directory *directory, const struct address_entry *entry, enum store_watch watch)
 {
     if (directory->events->watched != NULL) {
-        directory->events->watched(directory->events->context, &entry->address, watch);
+        directory->events->watched(directory->events->watch_context, &entry->address, watch);
     }
 }
 

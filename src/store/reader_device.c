@@ -19,9 +19,9 @@ static const char *const READER_DEVICE_SQL[] = {
         "SELECT " DEVICE_COLUMNS "WHERE num < ? AND (?2 IS NULL OR state = ?2) ORDER BY num DESC LIMIT ?",
     [DEVICE] = "SELECT " DEVICE_COLUMNS "WHERE id = ?",
     [SUBSCRIPTIONS] =
-        "SELECT s.id, v.id, a.chain, a.bytes, s.minimum, s.created_at FROM subscription s JOIN device v ON "
-        "v.num = s.device "
-        "JOIN address a ON a.num = s.address WHERE s.device = ? AND s.removed_at IS NULL ORDER BY s.num",
+        "SELECT s.id, v.id, a.chain, a.bytes, s.minimum, s.created_at, coalesce(b.since, 0) FROM subscription s "
+        "JOIN device v ON v.num = s.device JOIN address a ON a.num = s.address "
+        "LEFT JOIN baseline b ON b.subscription = s.num WHERE s.device = ? AND s.removed_at IS NULL ORDER BY s.num",
     [CONFIG] = "SELECT version, body, created_at FROM device_config WHERE device = ? AND (?2 = 0 OR version "
                "= ?2) ORDER BY version DESC LIMIT 1",
     [TOKENS] = "SELECT id, name, role, created_at, revoked_at FROM api_token ORDER BY num",
@@ -150,6 +150,7 @@ static void read_subscription(sqlite3_stmt *query, struct store_subscription *su
     (void)sql_copy_blob(query, 4, minimum, sizeof(minimum));
     subscription->minimum = amount_from_bytes(minimum);
     subscription->created_at_ms = sqlite3_column_int64(query, 5);
+    subscription->since_ms = sqlite3_column_int64(query, 6);
 }
 
 enum cs_err reader_subscriptions(struct store *store, const char *device_id, struct store_subscription **rows,

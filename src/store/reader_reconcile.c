@@ -30,9 +30,8 @@ static const char *const READER_RECONCILE_SQL[] = {
     [OPEN_BASELINES] =
         "SELECT s.num, s.created_at, coalesce(b.since, 0) FROM subscription s LEFT JOIN baseline b ON "
         "b.subscription = s.num WHERE s.address = ? AND s.removed_at IS NULL AND b.taken_at IS NULL",
-    [BASELINE_HEIGHT] =
-        "SELECT min(b.height) FROM subscription s JOIN baseline b ON b.subscription = s.num "
-        "WHERE s.address = ? AND s.removed_at IS NULL AND b.taken_at IS NOT NULL",
+    [BASELINE_HEIGHT] = "SELECT min(b.height) FROM subscription s JOIN baseline b ON b.subscription = s.num "
+                        "WHERE s.address = ? AND s.removed_at IS NULL AND b.taken_at IS NOT NULL",
     [SUBSCRIBER_COUNT] = "SELECT count(*) FROM subscription WHERE address = ? AND removed_at IS NULL",
     [KNOWN_PAYMENT] = "SELECT 1 FROM payment INDEXED BY payment_hash WHERE substr(hash, 1, 8) = ? AND hash = "
                       "? AND output = 0 AND address = ?",

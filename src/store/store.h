@@ -108,7 +108,8 @@ struct store_events {
     /* writer: every payment, once it is stored for the first time. */
     void (*heard)(void *context, const struct store_heard *heard);
     /* writer: an address has its first subscription or listener, or lost its last; or has a new subscription, whose baseline is to be taken. */
-    void (*watched)(void *context, const struct address *address, enum store_watch watch);
+    void *watch_context; /* of this one alone: who watches the chain is not who serves sessions */
+    void (*watched)(void *watch_context, const struct address *address, enum store_watch watch);
 };
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */

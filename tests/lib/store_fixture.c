@@ -113,8 +113,8 @@ static void on_noted(void *fixture, uint64_t handle, enum cs_err err, uint64_t s
 void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, uint32_t window,
                           uint32_t page_size)
 {
-    const struct store_events events = {fixture, on_live,   on_raised, on_ended,
-                                        on_page, on_config, on_heard,  NULL};
+    const struct store_events events = {fixture,   on_live,  on_raised, on_ended, on_page,
+                                        on_config, on_heard, NULL,      NULL};
     fixture->metrics = metrics_open();
     const struct store_options options = {
         .dir = fixture->dir,

@@ -22,6 +22,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "store/reconcile.h"
 
 #define CONFIG                                                                                               \
     "{\"tariff\":{\"steps\":[{\"amount\":\"100\",\"seconds\":600}],\"cap_s\":7200},\"late_after_s\":900}"
@@ -37,6 +38,8 @@ static struct metrics *metrics;
 static struct store *store;
 static struct http *http;
 static struct admin *admin;
+static bool reconciled, has_node = true;
+static int upstream;
 static char role_tokens[STORE_ROLE_COUNT][40];
 static const char *trouble; /* what the one check of /readyz says */
 static sem_t happened;
@@ -84,6 +87,20 @@ static void make_tokens(void)
     }
 }
 
+static char *print_upstream(void *context)
+{
+    assert_ptr_equal(context, &upstream);
+    return cs_strdup("{\"payable\":true}");
+}
+
+static bool reconcile_upstream(void *context, const char *why)
+{
+    assert_ptr_equal(context, &upstream);
+    assert_non_null(why);
+    reconciled = has_node;
+    return has_node;
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -116,8 +133,18 @@ static int set_up(void **state)
     const struct http_options http_options = {
         .host = "127.0.0.1", .threads = 2, .connections_most = 50, .idle_timeout_s = 10, .metrics = metrics};
     http = http_open(&http_options);
-    const struct admin_options admin_options = {CHECKS,  1,   WARNINGS,     1,
-                                                metrics, dir, IMPORT_BYTES, IMPORT_LINES};
+    reconciled = false;
+    const struct admin_options admin_options = {
+        .upstream = {&upstream, print_upstream, reconcile_upstream},
+        .checks = CHECKS,
+        .check_count = 1,
+        .warnings = WARNINGS,
+        .warning_count = 1,
+        .metrics = metrics,
+        .spool_dir = dir,
+        .import_bytes_most = IMPORT_BYTES,
+        .import_lines_most = IMPORT_LINES,
+    };
     admin = admin_open(&admin_options, store, http);
     if (http_start(http, error) != CS_OK) {
         fail_msg("%s", error);
@@ -811,6 +838,105 @@ static void a_subscription_is_made_once_listed_and_removed(void **state)
     drop(&made);
 }
 
+static void a_subscription_says_since_when_and_how_far_it_is_proven(void **state)
+{
+    (void)state;
+    char path[100];
+    struct answer made =
+        ask(ROLE_OPERATOR, "POST", API "/devices", "{\"name\":\"Meter 12\",\"auth\":\"token\"}");
+    snprintf(path, sizeof path, API "/devices/%s/subscriptions", text_of(&made, "id"));
+    expect(ROLE_OPERATOR, "POST", path,
+           "{\"chain\":\"nano\",\"address\":\"" ADDRESS "\",\"since\":\"2099-01-01T00:00:00Z\"}", 400,
+           "invalid_field");
+    expect(ROLE_OPERATOR, "POST", path,
+           "{\"chain\":\"nano\",\"address\":\"" ADDRESS "\",\"since\":\"yesterday\"}", 422, "invalid_field");
+    struct answer added =
+        ask(ROLE_OPERATOR, "POST", path,
+            "{\"chain\":\"nano\",\"address\":\"" ADDRESS "\",\"since\":\"2026-11-01T01:00:00+01:00\"}");
+    assert_int_equal(added.status, 201);
+    assert_string_equal(text_of(&added, "since"), "2026-11-01T00:00:00.000Z");
+    const json_t *completeness = json_object_get(added.json, "completeness");
+    assert_true(json_is_false(json_object_get(completeness, "proven")));
+    assert_string_equal(json_string_value(json_object_get(completeness, "reason")), "unproven");
+    drop(&added);
+
+    int64_t address = 1;
+    store_note_complete(store, &address, 1, 1800000000000);
+    struct answer listed = ask(ROLE_VIEWER, "GET", path, "");
+    const json_t *item = json_array_get(json_object_get(listed.json, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(item, "since")), "2026-11-01T00:00:00.000Z");
+    completeness = json_object_get(item, "completeness");
+    assert_true(json_is_true(json_object_get(completeness, "proven")));
+    assert_true(json_is_null(json_object_get(completeness, "reason")));
+    assert_string_equal(json_string_value(json_object_get(completeness, "complete_as_of")),
+                        "2027-01-15T08:00:00.000Z");
+    drop(&listed);
+    drop(&made);
+}
+
+/* Nobody is asked for a token: it is for whoever stands before the machine. */
+static void expect_status(const char *reason)
+{
+    struct answer answer = ask_with(NULL, "", "GET", API "/status/" XRB, "");
+    assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.head, "Cache-Control: public, max-age=5\r\n"));
+    assert_string_equal(text_of(&answer, "address"), ADDRESS);
+    assert_int_equal(json_is_true(json_object_get(answer.json, "payable")), reason == NULL);
+    if (reason != NULL) {
+        assert_string_equal(text_of(&answer, "reason"), reason);
+    }
+    drop(&answer);
+}
+
+static void whoever_wants_to_pay_is_told_whether_to(void **state)
+{
+    (void)state;
+    char path[100];
+    struct answer unknown = ask_with(NULL, "", "GET", API "/status/" ADDRESS, "");
+    assert_int_equal(unknown.status, 404);
+    assert_string_equal(text_of(&unknown, "code"), "unknown_address");
+    drop(&unknown);
+    struct answer wrong = ask_with(NULL, "", "GET", API "/status/nano_1", "");
+    assert_int_equal(wrong.status, 400);
+    drop(&wrong);
+
+    struct answer made =
+        ask(ROLE_OPERATOR, "POST", API "/devices", "{\"name\":\"Meter 12\",\"auth\":\"token\"}");
+    snprintf(path, sizeof path, API "/devices/%s/subscriptions", text_of(&made, "id"));
+    expect(ROLE_OPERATOR, "POST", path, "{\"chain\":\"nano\",\"address\":\"" ADDRESS "\"}", 201, "");
+    expect_status("device_away");
+    struct store_device_key key;
+    assert_true(store_find_device(store, text_of(&made, "id"), &key));
+    assert_int_equal(store_submit_session(store, &(struct store_hello){.device = key.device, .handle = 7},
+                                          session_begun, NULL),
+                     CS_OK);
+    sem_wait(&happened);
+    expect_status(NULL);
+    store_set_payable(store, "no_source");
+    expect_status("no_source");
+    store_set_payable(store, NULL);
+    snprintf(path, sizeof path, API "/devices/%s", text_of(&made, "id"));
+    expect(ROLE_OPERATOR, "PATCH", path, "{\"state\":\"disabled\"}", 200, "");
+    expect_status("device_disabled");
+    drop(&made);
+}
+
+static void the_node_is_asked_when_an_operator_wants_it(void **state)
+{
+    (void)state;
+    expect(ROLE_AUDITOR, "POST", API "/reconcile", "", 403, "role_too_low");
+    assert_false(reconciled);
+    expect(ROLE_OPERATOR, "POST", API "/reconcile", "", 202, "");
+    assert_true(reconciled);
+    has_node = false;
+    expect(ROLE_OPERATOR, "POST", API "/reconcile", "", 409, "no_node");
+    has_node = true;
+    struct answer sources = ask(ROLE_VIEWER, "GET", API "/sources", "");
+    assert_int_equal(sources.status, 200);
+    assert_true(json_is_true(json_object_get(sources.json, "payable")));
+    drop(&sources);
+}
+
 static void a_device_has_as_many_subscriptions_as_the_limit_lets_it(void **state)
 {
     (void)state;
@@ -1051,6 +1177,9 @@ int main(void)
         TEST(an_import_is_refused_past_its_limits_and_says_where),
         TEST(devices_come_in_pages),
         TEST(a_subscription_is_made_once_listed_and_removed),
+        TEST(a_subscription_says_since_when_and_how_far_it_is_proven),
+        TEST(whoever_wants_to_pay_is_told_whether_to),
+        TEST(the_node_is_asked_when_an_operator_wants_it),
         TEST(a_device_has_as_many_subscriptions_as_the_limit_lets_it),
         TEST(what_is_wrong_with_a_body_is_said),
         TEST(what_is_wrong_with_a_query_is_said_with_its_field),

@@ -116,8 +116,9 @@ static void on_alive(void *context)
     atomic_fetch_add(&told.alive, 1);
 }
 
-static void on_heard(void *context, const struct payment *payment, int64_t heard_at_ms)
+static void on_heard(void *context, const struct payment *payment, bool stored, int64_t heard_at_ms)
 {
+    assert_int_equal(stored, fake.outcome == STORE_PAYMENT_STORED);
     assert_ptr_equal(context, &told);
     assert_int_equal(payment->source, SOURCE_CALLBACK);
     assert_true(heard_at_ms > 1700000000000);

@@ -43,7 +43,8 @@ static void *serve(void *context)
         if (fds[0].revents != 0) {
             return NULL;
         }
-        control_serve_one(control, store);
+        const struct command_target target = {store, NULL};
+        control_serve_one(control, &target);
     }
 }
 

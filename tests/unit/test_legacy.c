@@ -92,8 +92,15 @@ static void start(void (*change)(struct push_options *options))
         change(&options);
     }
     push = push_open(&options, store);
-    const struct store_events events = {push,           push_post_live,   push_post_raised, push_post_ended,
-                                        push_post_page, push_post_config, push_post_heard,  NULL};
+    const struct store_events events = {push,
+                                        push_post_live,
+                                        push_post_raised,
+                                        push_post_ended,
+                                        push_post_page,
+                                        push_post_config,
+                                        push_post_heard,
+                                        NULL,
+                                        NULL};
     store_start_by_hand(store, &events);
     start_push();
 }
@@ -786,8 +793,15 @@ static void what_too_many_payments_at_once_would_take_is_dropped_and_counted(voi
     open_store();
     struct push_options options = usual();
     push = push_open(&options, store); /* and nobody takes what is posted */
-    const struct store_events events = {push,           push_post_live,   push_post_raised, push_post_ended,
-                                        push_post_page, push_post_config, push_post_heard,  NULL};
+    const struct store_events events = {push,
+                                        push_post_live,
+                                        push_post_raised,
+                                        push_post_ended,
+                                        push_post_page,
+                                        push_post_config,
+                                        push_post_heard,
+                                        NULL,
+                                        NULL};
     store_start_by_hand(store, &events);
     char *notice = cs_alloc(1 << 20);
     struct payment payment = payment_to(1);

@@ -99,7 +99,7 @@ struct fixture {
     struct node_loop *loop;
     struct metrics *metrics;
     struct nano_source *source;
-    atomic_int reading, refused;
+    atomic_int reading, refused, brought;
     struct notice send, receive;
 };
 
@@ -132,6 +132,16 @@ static void read_notices(struct fixture *fixture)
     assert_true(fixture->send.is_send && !fixture->receive.is_send && !amount_is_zero(fixture->send.amount));
 }
 
+static void on_brought(void *context, size_t from, const struct payment *payment, bool stored,
+                       int64_t heard_at_ms)
+{
+    struct fixture *fixture = context;
+    assert_int_equal(from, 3);
+    assert_int_equal(payment->source, SOURCE_NANO_WS);
+    assert_true(heard_at_ms > 1700000000000);
+    atomic_fetch_add(&fixture->brought, stored);
+}
+
 static struct fixture *open_fixture(enum callback_signature signature)
 {
     struct fixture *fixture = cs_alloc(sizeof(*fixture));
@@ -150,6 +160,7 @@ static struct fixture *open_fixture(enum callback_signature signature)
         .context = fixture,
         .reading = on_reading,
         .refused = on_refused,
+        .brought = on_brought,
     });
     assert_int_equal(node_loop_start(fixture->loop), CS_OK);
     return fixture;
@@ -180,7 +191,7 @@ struct work {
 static void run_take(void *context)
 {
     struct work *work = context;
-    nano_source_take(work->source, &work->notice, work->time_ms);
+    nano_source_take(work->source, 3, &work->notice, work->time_ms);
     free(work);
 }
 

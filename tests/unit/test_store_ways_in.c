@@ -437,7 +437,7 @@ static void who_watches_the_chain_is_told_of_addresses_that_come_and_go(void **s
     struct store_fixture *fixture = *state;
     struct address a = {.chain = CHAIN_NANO, .length = 32, .bytes = {26}};
     struct watch_log log = {""};
-    const struct store_events events = {.context = &log, .watched = note_watch};
+    const struct store_events events = {.watch_context = &log, .watched = note_watch};
     store_start_by_hand(fixture->store, &events);
     struct store_import imports[2] = {{.device = {.name = "one", .auth = DEVICE_AUTH_TOKEN}},
                                       {.device = {.name = "two", .auth = DEVICE_AUTH_TOKEN}}};

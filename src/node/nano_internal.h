@@ -1,0 +1,74 @@
+/*
+ * nano_internal: what nano's files share, and nobody else sees. On the loop's thread but where it says otherwise.
+ */
+#ifndef COINSLOT_NODE_NANO_INTERNAL_H
+#define COINSLOT_NODE_NANO_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "node/backfill.h"
+#include "node/confirm.h"
+#include "node/nano.h"
+#include "node/nano_source.h"
+#include "node/nano_ws.h"
+#include "node/sources.h"
+
+#define NANO_BARE_MOST 500 /* confirmations without their block that wait to be asked about */
+
+struct socket {
+    struct nano *nano;
+    struct nano_ws *ws;
+    size_t source; /* its number in `sources` */
+    bool connected;
+};
+
+struct nano {
+    struct nano_options options;
+    struct store *store;
+    struct node_loop *loop;
+    struct sources *sources;
+    struct rpc *rpc;           /* NULL: none */
+    struct confirm *confirm;   /* NULL: confirm = source */
+    struct backfill *backfill; /* NULL without rpc */
+    struct nano_source *source;
+    struct nano_ws_counters *counters;
+    struct socket sockets[NANO_SOCKETS_MOST];
+    size_t socket_count;
+    size_t callback, reconciler; /* their numbers in `sources` */
+    uv_timer_t timer, bare_timer;
+    struct nano_bare {
+        uint8_t hash[32];
+        size_t source;
+    } bare[NANO_BARE_MOST];
+    size_t bare_count;
+
+    /* What the RPC says of the node. */
+    struct rpc_version version;
+    bool has_version, asking;
+    uint64_t asked_ns, telemetry_ns;
+    _Atomic uint64_t count, cemented, network; /* 0: not known; `network`: what others have cemented */
+    enum rpc_reach reach;
+    uint64_t down_ns; /* the RPC does not answer since then; 0: it does */
+    bool down_told, swept_whole;
+
+    bool live;              /* a source was alive when last looked */
+    uint64_t last_sweep_ns; /* that was asked for while none was */
+    uint64_t started_ns;
+
+    _Atomic int64_t callback_at_ms;        /* the last; 0: none yet */
+    _Atomic uint64_t cemented_at_callback; /* when it came */
+    const char *_Atomic lost;              /* news was refused: why; NULL: not */
+    const char *_Atomic trouble;           /* for /readyz; NULL: none */
+    uint64_t lost_sweep_ns;
+};
+
+/* Once a second: who is alive, what follows from that (nano_watch.c). */
+void nano_watch_tick(struct nano *nano);
+/* Whether one of the nodes' WebSockets is connected. */
+bool nano_socket_alive(const struct nano *nano);
+/* Its number in `sources`. */
+size_t nano_source_of(struct nano *nano, const struct nano_ws *ws);
+/* For nano_ws_events.bare (nano_bare.c). */
+void nano_bare_take(void *nano, struct nano_ws *ws, const uint8_t hash[32]);
+
+#endif

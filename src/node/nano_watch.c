@@ -1,0 +1,228 @@
+/* Whether news comes in: asks the RPC how the node is, compares, and draws the consequences. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "node/nano_internal.h"
+
+#define LOG_MODULE "nano"
+
+#define SECOND_NS           1000000000u
+#define ASK_EVERY_NS        (5ull * SECOND_NS)
+#define TELEMETRY_EVERY_NS  (60ull * SECOND_NS)
+#define DOWN_PATIENCE_NS    (15ull * SECOND_NS) /* before an RPC that does not answer is an incident */
+#define START_PATIENCE_NS   (10ull * SECOND_NS) /* for the first connection, before nothing comes in */
+#define CALLBACK_SILENCE_MS 60000               /* without a callback, while … */
+#define CALLBACK_BLOCKS     20    /* … so many blocks were cemented: it is not called any more */
+#define LAG_BLOCKS          10000 /* so far behind its own blocks, or the network, a node is not up to date */
+#define LAG_TIMES_MORE      1000  /* or a thousandth of all there are: a young network is small */
+#define DEAF_SWEEPS         20 /* without a live source addresses are looked at so many times as often … */
+#define DEAF_SWEEP_LEAST_NS (10ull * SECOND_NS) /* … but not more often than this */
+#define REFUSED_PAUSE_NS    (5ull * SECOND_NS) /* after news was refused, before what is missing is looked for */
+
+/* ---- how the node is --------------------------------------------------------------------------------------------------- */
+
+static void on_count(void *context, enum rpc_result result, const json_t *answer, const char *why)
+{
+    struct nano *nano = context;
+    struct rpc_block_count count;
+    char error[RPC_ANSWER_ERROR_SIZE];
+    (void)why;
+    nano->asking = false;
+    if (result != RPC_OK || rpc_read_block_count(answer, &count, error) != CS_OK) {
+        return;
+    }
+    atomic_store(&nano->count, count.count);
+    atomic_store(&nano->cemented, count.has_cemented ? count.cemented : count.count);
+    for (size_t i = 0; i < nano->socket_count; i++) {
+        nano_ws_note_count(nano->sockets[i].ws, atomic_load(&nano->cemented));
+    }
+}
+
+static void on_version(void *context, enum rpc_result result, const json_t *answer, const char *why)
+{
+    struct nano *nano = context;
+    char error[RPC_ANSWER_ERROR_SIZE];
+    (void)why;
+    if (result == RPC_OK && rpc_read_version(answer, &nano->version, error) == CS_OK) {
+        nano->has_version = true;
+        backfill_set_version(nano->backfill, &nano->version);
+        log_info("the node is %s, on the network %s", nano->version.vendor,
+                 nano->version.network[0] != '\0' ? nano->version.network : "that it does not name");
+    }
+}
+
+/* Providers may refuse it; then only the node's own count is compared. */
+static void on_telemetry(void *context, enum rpc_result result, const json_t *answer, const char *why)
+{
+    struct nano *nano = context;
+    struct rpc_block_count network;
+    char error[RPC_ANSWER_ERROR_SIZE];
+    (void)why;
+    if (result == RPC_OK && rpc_read_telemetry(answer, &network, error) == CS_OK) {
+        atomic_store(&nano->network, network.cemented);
+    }
+}
+
+static void ask_node(struct nano *nano, uint64_t now_ns)
+{
+    if (nano->asking || (nano->asked_ns != 0 && now_ns - nano->asked_ns < ASK_EVERY_NS)) {
+        return;
+    }
+    nano->asked_ns = now_ns;
+    nano->asking = rpc_call(nano->rpc, RPC_LIVE, rpc_ask_block_count(), on_count, nano) == CS_OK;
+    if (!nano->has_version) {
+        (void)!rpc_call(nano->rpc, RPC_LIVE, rpc_ask_version(), on_version, nano);
+    }
+    if (nano->telemetry_ns == 0 || now_ns - nano->telemetry_ns >= TELEMETRY_EVERY_NS) {
+        nano->telemetry_ns = now_ns;
+        (void)!rpc_call(nano->rpc, RPC_LIVE, rpc_ask_telemetry(), on_telemetry, nano);
+    }
+}
+
+static bool is_behind(uint64_t here, uint64_t there)
+{
+    uint64_t share = there / LAG_TIMES_MORE;
+    uint64_t most = share < LAG_BLOCKS ? share : LAG_BLOCKS;
+    return there > here && there - here > most + 10;
+}
+
+static bool is_lagging(const struct nano *nano)
+{
+    uint64_t cemented = atomic_load(&nano->cemented);
+    return cemented != 0 && (is_behind(cemented, atomic_load(&nano->count)) ||
+                             is_behind(cemented, atomic_load(&nano->network)));
+}
+
+/* ---- who is alive ------------------------------------------------------------------------------------------------------ */
+
+bool nano_socket_alive(const struct nano *nano)
+{
+    for (size_t i = 0; i < nano->socket_count; i++) {
+        if (nano->sockets[i].connected) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A node calls back for every block of the network: while blocks are cemented, silence says that it does not any more. */
+static bool watch_callback(struct nano *nano)
+{
+    int64_t at_ms = atomic_load(&nano->callback_at_ms);
+    if (at_ms == 0) {
+        return false;
+    }
+    uint64_t cemented = atomic_load(&nano->cemented), then = atomic_load(&nano->cemented_at_callback);
+    bool silent = clock_wall_ms() - at_ms > CALLBACK_SILENCE_MS && cemented > then &&
+                  cemented - then >= CALLBACK_BLOCKS;
+    sources_set_alive(
+        nano->sources, nano->callback, !silent,
+        "the node goes on, and has not called back for a minute: look at [node.httpcallback] in its config");
+    return !silent;
+}
+
+/* Whether what is paid now will be known in a moment. Without an RPC there is nothing to compare a callback's silence with. */
+static bool has_live_source(struct nano *nano)
+{
+    bool callback = watch_callback(nano);
+    if (callback || nano_socket_alive(nano)) {
+        return true;
+    }
+    bool callback_in_use = atomic_load(&nano->callback_at_ms) != 0;
+    if (nano->socket_count > 0 || callback_in_use) {
+        return false;
+    }
+    return nano->rpc == NULL || (nano->reach == RPC_UP && nano->swept_whole);
+}
+
+/* ---- what follows -------------------------------------------------------------------------------------------------------- */
+
+static void watch_rpc(struct nano *nano, uint64_t now_ns)
+{
+    struct rpc_state state;
+    rpc_state(nano->rpc, &state);
+    if (state.reach == RPC_UP && nano->reach == RPC_DOWN) {
+        backfill_sweep(nano->backfill, "the node's RPC answers again");
+    }
+    nano->reach = state.reach;
+    if (state.reach != RPC_DOWN) {
+        nano->down_ns = 0;
+        nano->down_told = false;
+        sources_set_alive(nano->sources, nano->reconciler, state.reach == RPC_UP && nano->swept_whole,
+                          state.reach == RPC_UP ? "not every address could be looked at yet"
+                                                : "the node was not asked yet");
+        return;
+    }
+    nano->down_ns = nano->down_ns == 0 ? now_ns : nano->down_ns;
+    sources_set_alive(nano->sources, nano->reconciler, false, state.why);
+    if (!nano->down_told && now_ns - nano->down_ns >= DOWN_PATIENCE_NS) {
+        nano->down_told = true;
+        store_note_incident(nano->store, "node_unreachable");
+    }
+}
+
+/* News that was refused is found by asking for it. */
+static void watch_lost(struct nano *nano, uint64_t now_ns)
+{
+    const char *lost = atomic_exchange(&nano->lost, NULL);
+    if (lost != NULL) {
+        store_note_incident(nano->store, lost);
+        nano->lost_sweep_ns = nano->lost_sweep_ns == 0 ? now_ns + REFUSED_PAUSE_NS : nano->lost_sweep_ns;
+    }
+    if (nano->lost_sweep_ns != 0 && now_ns >= nano->lost_sweep_ns) {
+        nano->lost_sweep_ns = 0;
+        (void)nano_reconcile(nano, "news had to be refused");
+    }
+}
+
+static void watch_live(struct nano *nano, bool live, uint64_t now_ns)
+{
+    if (nano->live && !live) {
+        log_warn("no source is alive: payments are not heard of");
+        store_note_incident(nano->store, "source_lost");
+    }
+    uint64_t every_ns = (uint64_t)nano->options.sweep_s * SECOND_NS / DEAF_SWEEPS;
+    every_ns = every_ns > DEAF_SWEEP_LEAST_NS ? every_ns : DEAF_SWEEP_LEAST_NS;
+    if (!live && nano->backfill != NULL && nano->reach == RPC_UP &&
+        now_ns - nano->last_sweep_ns >= every_ns) {
+        nano->last_sweep_ns = now_ns;
+        backfill_sweep(nano->backfill, "no source is alive");
+    }
+    nano->live = live;
+}
+
+static void judge(struct nano *nano, bool live, uint64_t now_ns)
+{
+    const char *code = NULL, *words = NULL;
+    bool callbacks_only = !nano_socket_alive(nano);
+    if (!live) {
+        bool starting = now_ns - nano->started_ns < START_PATIENCE_NS;
+        code = starting ? "starting" : "no_source";
+        words = starting ? "the sources are not connected yet"
+                         : "no source is alive: payments are not heard of; see GET /api/v1/sources";
+    } else if (nano->rpc != NULL && nano->reach == RPC_DOWN && nano->confirm != NULL && callbacks_only) {
+        code = "node_unreachable";
+        words = "the node's RPC does not answer: nothing that callbacks say can be confirmed";
+    } else if (is_lagging(nano)) {
+        code = "node_lagging";
+        words = "the node is behind the network, or has yet to cement what it knows";
+    }
+    store_set_payable(nano->store, code);
+    atomic_store(&nano->trouble, words);
+}
+
+void nano_watch_tick(struct nano *nano)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    sources_settle(nano->sources, clock_wall_ms());
+    if (nano->rpc != NULL) {
+        ask_node(nano, now_ns);
+        watch_rpc(nano, now_ns);
+    }
+    watch_lost(nano, now_ns);
+    bool live = has_live_source(nano);
+    watch_live(nano, live, now_ns);
+    judge(nano, live, now_ns);
+}
