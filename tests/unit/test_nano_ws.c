@@ -559,6 +559,40 @@ static void test_a_node_that_ignores_updates_gets_the_whole_list(void **state)
     ws_server_close(server);
 }
 
+static void test_a_whole_list_that_is_too_long_is_left_out(void **state)
+{
+    (void)state;
+    struct fixture *fixture = open_fixture();
+    struct ws_server *server = ws_server_open("127.0.0.1");
+    begin_at(fixture, server, NANO_WS_FILTER_ACCOUNTS);
+    struct ws_peer *peer = connect_peer(fixture, server);
+    watch(fixture, 0, true);
+    expect_asked(peer, "update");
+    assert_int_equal(answer(peer, "subscribe").accounts, 1);
+    expect_event(fixture, LOST);
+    expect_event(fixture, CONNECTED);
+    ws_peer_close(peer);
+    expect_event(fixture, LOST);
+    for (uint32_t i = 1; i <= 15000; i++) {
+        watch(fixture, i, true);
+    }
+    /* However many had been watched when it came back: in the end there are too many. */
+    peer = expect_peer(server);
+    struct asked asked;
+    do {
+        asked = answer(peer, "subscribe");
+    } while (asked.filtered);
+    assert_true(asked.has_options);
+    expect_event(fixture, CONNECTED);
+    play(peer, "ws-filter-D.txt");
+    expect_event(fixture, CONFIRMED);
+    watch(fixture, 7, false);
+    assert_int_equal(answer(peer, "subscribe").accounts, 15000);
+    ws_peer_close(peer);
+    close_fixture(fixture);
+    ws_server_close(server);
+}
+
 static void test_what_is_no_message_is_counted_and_changes_nothing(void **state)
 {
     (void)state;
@@ -791,6 +825,21 @@ static void test_a_node_that_is_not_there_is_tried_again(void **state)
         wait_for_failures(fixture, i == 3 ? 1 : 4, nowhere[i][1]);
         close_fixture(fixture);
     }
+}
+
+/* On average half of 1, 2, 4, … 50 ms: some 38 attempts in a second; without growing there would be a thousand. */
+static void test_attempts_come_ever_more_seldom(void **state)
+{
+    (void)state;
+    struct fixture *fixture = open_fixture();
+    fixture->times.retry_least_ms = 1;
+    fixture->times.retry_most_ms = 50;
+    struct nano_ws_options options = options_of(fixture, "ws://127.0.0.1:1");
+    begin(fixture, &options);
+    usleep(1000000);
+    long long attempts = metric(fixture, "coinslot_nano_ws_failures_total{node=\"1\"}");
+    assert_in_range(attempts, 8, 90);
+    close_fixture(fixture);
 }
 
 static void test_a_node_that_refuses_the_upgrade_says_why(void **state)
@@ -1026,6 +1075,7 @@ int main(void)
         cmocka_unit_test(test_after_a_drop_all_accounts_are_subscribed_again),
         cmocka_unit_test(test_changes_of_the_filter_are_told_together),
         cmocka_unit_test(test_a_node_that_ignores_updates_gets_the_whole_list),
+        cmocka_unit_test(test_a_whole_list_that_is_too_long_is_left_out),
         cmocka_unit_test(test_what_is_no_message_is_counted_and_changes_nothing),
         cmocka_unit_test(test_a_message_that_is_too_long_ends_the_connection),
         cmocka_unit_test(test_a_node_that_does_not_answer_a_ping_is_left),
@@ -1034,6 +1084,7 @@ int main(void)
         cmocka_unit_test(test_paths_headers_and_ipv6_addresses_arrive),
         cmocka_unit_test(test_a_host_is_tried_at_each_of_its_addresses),
         cmocka_unit_test(test_a_node_that_is_not_there_is_tried_again),
+        cmocka_unit_test(test_attempts_come_ever_more_seldom),
         cmocka_unit_test(test_a_node_that_refuses_the_upgrade_says_why),
         cmocka_unit_test(test_a_connection_that_does_not_come_about_is_given_up),
         cmocka_unit_test(test_with_tls_the_certificate_has_to_be_right),
