@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 
-#define MOST_METRICS 256
+#define MOST_METRICS 512
 
 struct metric {
     const char *name;

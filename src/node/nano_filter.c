@@ -116,6 +116,7 @@ static void widen_entries(struct nano_filter *filter)
     filter->free = cs_realloc(filter->free, most * sizeof(filter->free[0]));
     uint32_t *queue = cs_alloc(most * sizeof(queue[0]));
     for (size_t i = 0; i < filter->queue_count; i++) {
+        assert(filter->entries_most > 0);
         queue[i] = filter->queue[(filter->queue_first + i) % filter->entries_most];
     }
     free(filter->queue);

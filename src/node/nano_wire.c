@@ -264,9 +264,9 @@ static void note_end(struct nano_wire *wire, const unsigned char *said, size_t l
     for (size_t i = 0; i + 2 < length && i + 1 < sizeof(words); i++) {
         words[i] = said[i + 2] >= ' ' && said[i + 2] <= '~' ? (char)said[i + 2] : '?';
     }
+    unsigned code = length >= 2 ? (unsigned)said[0] << 8 | said[1] : 1005;
     char text[WHY_SIZE];
-    snprintf(text, sizeof(text), "the node closed it: %u %s", length >= 2 ? said[0] << 8 | said[1] : 1005,
-             words);
+    snprintf(text, sizeof(text), "the node closed it: %u %s", code, words);
     note_why(wire, text, sizeof(text));
 }
 

@@ -8,6 +8,8 @@
  * A connection is first subscribed, with all accounts that are watched, in requests of at most 900: one `subscribe`, then `update`s;
  * the node has to acknowledge each. A node that leaves an `update` without an ack gets the whole list in one `subscribe` from then on
  * (a list that is too long for that: no list, and everything is told), after a second's wait at each change.
+ *
+ * A filter never lets legacy blocks pass: the node looks for the account in `link_as_account` alone (recorded).
  */
 #ifndef COINSLOT_NODE_NANO_WS_H
 #define COINSLOT_NODE_NANO_WS_H

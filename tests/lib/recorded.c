@@ -90,16 +90,17 @@ const char *recorded_session_next(struct recorded_session *session, size_t *leng
 {
     const char *head;
     while ((head = memmem(session->bytes + session->at, session->size - session->at, "<<< ", 4)) != NULL) {
-        unsigned opcode;
-        if (sscanf(head, "<<< %*s opcode=%u fin=1 rsv=0 len=%zu", &opcode, length) != 2) {
+        const char *opcode = strstr(head, "opcode="), *size = strstr(head, "len=");
+        if (opcode == NULL || size == NULL) {
             abort();
         }
+        *length = strtoul(size + strlen("len="), NULL, 10);
         const char *message = strchr(head, '\n') + 1;
         session->at = (size_t)(message - session->bytes) + *length;
         if (session->at > session->size) {
             abort();
         }
-        if (opcode == 1) {
+        if (opcode[strlen("opcode=")] == '1') {
             return message;
         }
     }

@@ -628,7 +628,8 @@ static void test_a_message_that_is_too_long_ends_the_connection(void **state)
     struct ws_peer *peer = connect_peer(fixture, server);
     char *long_text = malloc(NANO_WS_MESSAGE_MOST);
     memset(long_text, ' ', NANO_WS_MESSAGE_MOST);
-    memcpy(long_text, "{}", 2);
+    long_text[0] = '{';
+    long_text[1] = '}';
     ws_peer_send_frame(peer, 0x81, long_text, NANO_WS_MESSAGE_MOST); /* as long as may be */
     expect_metric(fixture, "coinslot_nano_ws_messages_total{node=\"1\",result=\"other\"}", 1);
     ws_peer_send_head(peer, 0x81, (uint64_t)1 << 40);
