@@ -846,7 +846,7 @@ static void a_subscription_says_since_when_and_how_far_it_is_proven(void **state
         ask(ROLE_OPERATOR, "POST", API "/devices", "{\"name\":\"Meter 12\",\"auth\":\"token\"}");
     snprintf(path, sizeof path, API "/devices/%s/subscriptions", text_of(&made, "id"));
     expect(ROLE_OPERATOR, "POST", path,
-           "{\"chain\":\"nano\",\"address\":\"" ADDRESS "\",\"since\":\"2099-01-01T00:00:00Z\"}", 400,
+           "{\"chain\":\"nano\",\"address\":\"" ADDRESS "\",\"since\":\"2099-01-01T00:00:00Z\"}", 422,
            "invalid_field");
     expect(ROLE_OPERATOR, "POST", path,
            "{\"chain\":\"nano\",\"address\":\"" ADDRESS "\",\"since\":\"yesterday\"}", 422, "invalid_field");
