@@ -11,6 +11,7 @@
 #include "simulate/mimic_call.h"
 #include "simulate/mimic_rpc.h"
 #include "simulate/mimic_server.h"
+#include "simulate/mimic_ws.h"
 #include "simulate/past.h"
 
 #define LOG_MODULE "simulate"
@@ -32,6 +33,8 @@ struct face {
     struct past *past; /* NULL: the RPC knows what there is */
     struct mimic_options rpc;
     struct mimic_server *server; /* NULL: none */
+    struct mimic_ws *ws;         /* NULL: none */
+    uint64_t ws_dropped_ns;      /* all its sessions, for the last time */
     struct counts counts;
     bool has_callback, stalled, down;
     uint64_t started_ns;
@@ -92,9 +95,24 @@ static void tell_callback(struct face *face, uint32_t block, bool again)
     }
 }
 
+static void tell_ws(struct face *face, uint32_t block, enum world_why why)
+{
+    if (face->ws == NULL || face->down) {
+        return;
+    }
+    if (faults_strike(&face->faults, FAULT_LOSE_WS)) {
+        face->counts.ws_lost++;
+    } else if (mimic_ws_tell_confirmation(face->ws, face->world, block, why) > 0) {
+        note_told(face, block, WORLD_WS);
+    }
+}
+
 static void on_announced(void *context, uint32_t block, enum world_why why, unsigned channels, bool again)
 {
     struct face *face = context;
+    if ((channels & WORLD_WS) != 0) {
+        tell_ws(face, block, why);
+    }
     if ((channels & WORLD_CALLBACK) != 0 && why != WORLD_INACTIVE) {
         tell_callback(face, block, again);
     }
@@ -105,6 +123,9 @@ static void on_arrived(void *context, uint32_t block)
     struct face *face = context;
     if (face->past != NULL) {
         past_note_block(face->past, block);
+    }
+    if (face->ws != NULL && !face->down) {
+        mimic_ws_tell_block(face->ws, face->world, block);
     }
 }
 
@@ -200,12 +221,18 @@ static void answer_call(void *context, const char *body, size_t size, struct mim
 
 static void hook_cut_ws(void *context)
 {
-    (void)context;
+    struct face *face = context;
+    if (face->ws != NULL) {
+        mimic_ws_cut(face->ws);
+    }
 }
 
 static void hook_close_ws(void *context)
 {
-    (void)context;
+    struct face *face = context;
+    if (face->ws != NULL) {
+        mimic_ws_say_goodbye(face->ws);
+    }
 }
 
 static void forget_callbacks(void *context)
@@ -227,6 +254,9 @@ static void come_back(struct face *face)
     if (face->server != NULL && mimic_server_listen(face->server, error) != CS_OK) {
         log_warn("%s", error);
     }
+    if (face->ws != NULL && mimic_ws_listen(face->ws, error) != CS_OK) {
+        log_warn("%s", error);
+    }
 }
 
 static void on_up_again(uv_timer_t *timer)
@@ -242,7 +272,10 @@ static void on_restart(uv_timer_t *timer)
     if (face->server != NULL) {
         mimic_server_cut(face->server);
     }
-    hook_cut_ws(face);
+    if (face->ws != NULL) {
+        mimic_ws_cut_port(face->ws);
+        mimic_ws_cut(face->ws);
+    }
     uv_timer_start(timer, on_up_again, face->down_ms, 0);
 }
 
@@ -270,6 +303,7 @@ static void hook_put_status(void *context, json_t *status)
     mimic_put_number(status, "blocks", ledger_block_count(ledger));
     mimic_put_number(status, "cemented", ledger_confirmed_count(ledger));
     mimic_put_number(status, "callbacks_waiting", waiting);
+    mimic_put_number(status, "ws_sessions", face->ws != NULL ? mimic_ws_session_count(face->ws) : 0);
     counts_print(&face->counts, status);
 }
 
@@ -289,10 +323,23 @@ static void follow_lag(struct face *face)
     }
 }
 
+static void drop_ws_now_and_then(struct face *face)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t every_ms = faults_get(&face->faults, FAULT_WS_DROP_EVERY_MS);
+    if (every_ms == 0) {
+        face->ws_dropped_ns = now_ns;
+    } else if (now_ns - face->ws_dropped_ns >= every_ms * 1000000) {
+        face->ws_dropped_ns = now_ns;
+        hook_cut_ws(face);
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct face *face = timer->data;
     follow_lag(face);
+    drop_ws_now_and_then(face);
     bool stalled = faults_get(&face->faults, FAULT_RPC_STALL) != 0;
     if (face->stalled && !stalled && face->server != NULL) {
         mimic_server_release(face->server);
@@ -384,6 +431,17 @@ static void open_world(struct face *face, struct network *network)
                                        .control = rpc_control};
 }
 
+static enum cs_err open_ws(struct face *face, const struct net_address *address, char error[NET_ERROR_SIZE])
+{
+    face->ws = mimic_ws_open(&(struct mimic_ws_options){
+        .loop = &face->loop, .address = address, .faults = &face->faults, .counts = &face->counts});
+    if (face->ws == NULL) {
+        snprintf(error, NET_ERROR_SIZE, "libwebsockets does not start: is libwebsockets-evlib-uv installed?");
+        return CS_EIO;
+    }
+    return mimic_ws_listen(face->ws, error);
+}
+
 enum cs_err face_open(const struct face_options *options, struct network *network, struct face **opened,
                       char error[NET_ERROR_SIZE])
 {
@@ -403,6 +461,9 @@ enum cs_err face_open(const struct face_options *options, struct network *networ
         face->server = mimic_server_open(&face->loop, options->rpc, answer_call, face);
         err = mimic_server_listen(face->server, error);
     }
+    if (err == CS_OK && options->ws != NULL) {
+        err = open_ws(face, options->ws, error);
+    }
     if (err != CS_OK) {
         face_close(face);
         return err;
@@ -418,7 +479,13 @@ void face_close(struct face *face)
     }
     uv_close((uv_handle_t *)&face->tick, NULL);
     uv_close((uv_handle_t *)&face->restart, NULL);
+    if (face->ws != NULL) {
+        mimic_ws_stop(face->ws);
+    }
     uv_run(&face->loop, UV_RUN_DEFAULT);
+    if (face->ws != NULL) {
+        mimic_ws_close(face->ws);
+    }
     int busy = uv_loop_close(&face->loop);
     assert(busy == 0);
     (void)busy;
@@ -441,6 +508,10 @@ void face_print_ready(const struct face *face, FILE *out)
     if (face->server != NULL) {
         net_format(mimic_server_address(face->server), text);
         json_object_set_new(line, "rpc", json_string(text));
+    }
+    if (face->ws != NULL) {
+        net_format(mimic_ws_address(face->ws), text);
+        json_object_set_new(line, "ws", json_string(text));
     }
     json_dumpf(line, out, JSON_COMPACT);
     fputc('\n', out);
