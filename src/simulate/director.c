@@ -211,6 +211,20 @@ static json_t *auto_receive(struct director *director, const json_t *request, co
     return json_object();
 }
 
+/* LEDGER_NONE: there is none, and `error` says so. */
+static uint32_t find_block(const struct director *director, const char *text, const char **error)
+{
+    uint8_t hash[32];
+    uint32_t block = LEDGER_NONE;
+    if (text != NULL && mimic_read_hash(text, hash)) {
+        block = ledger_find_block(world_ledger(director->world), hash);
+    }
+    if (block == LEDGER_NONE) {
+        *error = "Block not found";
+    }
+    return block;
+}
+
 static json_t *pocket(struct director *director, const json_t *request, const char **error)
 {
     struct director_order order;
@@ -218,16 +232,20 @@ static json_t *pocket(struct director *director, const json_t *request, const ch
     if (*error != NULL || !director_order_read(&order, request, "account", error)) {
         return NULL;
     }
-    bool only_confirmed = tree_flag(request, "include_only_confirmed", true);
+    struct world_waiting waiting = {.send = LEDGER_NONE,
+                                    .only_confirmed = tree_flag(request, "include_only_confirmed", true)};
+    if (tree_text(request, "hash") != NULL) {
+        waiting.send = find_block(director, tree_text(request, "hash"), error);
+    }
     json_t *hashes = json_array();
-    for (size_t i = 0; i < order.account_count; i++) {
+    for (size_t i = 0; i < order.account_count && *error == NULL; i++) {
         if (!world_knows_key(director->world, order.accounts[i])) {
             *error = "the account's key is not known: take an account of `accounts`, or `adopt` its key";
             break;
         }
         uint32_t block;
         for (uint64_t done = 0; done < count && world_pocket(director->world, order.accounts[i], order.style,
-                                                             only_confirmed, &order.order, &block) == CS_OK;
+                                                             &waiting, &order.order, &block) == CS_OK;
              done++) {
             add_hash(director, hashes, block);
         }
@@ -244,9 +262,15 @@ static json_t *change(struct director *director, const json_t *request, const ch
     if (!director_order_read(&order, request, "account", error)) {
         return NULL;
     }
-    uint32_t block;
+    struct address representative =
+        address_from_nano_key(ledger_account(world_ledger(director->world), 0)->key);
+    const char *text = tree_text(request, "representative");
     json_t *answer = json_object();
-    if (world_change(director->world, order.accounts[0], order.style, &order.order, &block) != CS_OK) {
+    uint32_t block;
+    if (text != NULL && !address_parse(CHAIN_NANO, text, &representative)) {
+        *error = "`representative` is no account";
+    } else if (world_change(director->world, order.accounts[0], order.style, representative.bytes,
+                            &order.order, &block) != CS_OK) {
         *error = "the account is not open, its key is not known, or it writes no legacy blocks any more";
     } else {
         mimic_put_block(world_ledger(director->world), answer, "hash", block);
@@ -269,13 +293,8 @@ static json_t *for_hashes(struct director *director, const json_t *request, cons
     size_t count = listed != NULL ? json_array_size(listed) : 1;
     for (size_t i = 0; i < count; i++) {
         const char *text = listed != NULL ? tree_data(json_array_get(listed, i)) : tree_text(request, "hash");
-        uint8_t hash[32];
-        uint32_t block = LEDGER_NONE;
-        if (text != NULL && mimic_read_hash(text, hash)) {
-            block = ledger_find_block(world_ledger(director->world), hash);
-        }
+        uint32_t block = find_block(director, text, error);
         if (block == LEDGER_NONE) {
-            *error = "Block not found";
             return NULL;
         }
         act(director->world, block, order.why, order.channels);

@@ -144,7 +144,8 @@ static void receive_confirmed(struct world *world, const struct ledger_list *new
             continue;
         }
         uint32_t receive;
-        while (world_pocket(world, ledger_destination(block), NETWORK_STATE, true, &order, &receive) ==
+        const struct world_waiting any = {.send = LEDGER_NONE, .only_confirmed = true};
+        while (world_pocket(world, ledger_destination(block), NETWORK_STATE, &any, &order, &receive) ==
                CS_OK) {
         }
     }
@@ -197,7 +198,8 @@ enum cs_err world_pay(struct world *world, const uint8_t *from, enum network_sty
 }
 
 /* LEDGER_NONE: nothing waits. */
-static uint32_t first_waiting(const struct world *world, const uint8_t account[32], bool only_confirmed)
+static uint32_t first_waiting(const struct world *world, const uint8_t account[32],
+                              const struct world_waiting *waiting)
 {
     uint32_t number = ledger_find_account(world->ledger, account);
     if (number == LEDGER_NONE) {
@@ -205,22 +207,25 @@ static uint32_t first_waiting(const struct world *world, const uint8_t account[3
     }
     const struct ledger_account *found = ledger_account(world->ledger, number);
     for (size_t i = 0; i < found->receivable_count; i++) {
-        if (!only_confirmed || ledger_block(world->ledger, found->receivable[i])->confirmed) {
-            return found->receivable[i];
+        uint32_t send = found->receivable[i];
+        bool counts = !waiting->only_confirmed || ledger_block(world->ledger, send)->confirmed;
+        if (counts && (waiting->send == LEDGER_NONE || waiting->send == send)) {
+            return send;
         }
     }
     return LEDGER_NONE;
 }
 
 enum cs_err world_pocket(struct world *world, const uint8_t account[32], enum network_style style,
-                         bool only_confirmed, const struct world_order *order, uint32_t *block)
+                         const struct world_waiting *waiting, const struct world_order *order,
+                         uint32_t *block)
 {
     uint32_t whose = table_find(&world->keys, account);
-    uint32_t waiting = first_waiting(world, account, only_confirmed);
-    if (whose == TABLE_NONE || waiting == LEDGER_NONE) {
+    uint32_t first = first_waiting(world, account, waiting);
+    if (whose == TABLE_NONE || first == LEDGER_NONE) {
         return CS_ENOTFOUND;
     }
-    const struct ledger_block *send = ledger_block(world->ledger, waiting);
+    const struct ledger_block *send = ledger_block(world->ledger, first);
     struct notice notice;
     world->ordered = true;
     enum cs_err err = network_receive_from(world->network, whose, style, send->hash, send->amount, &notice);
@@ -232,7 +237,7 @@ enum cs_err world_pocket(struct world *world, const uint8_t account[32], enum ne
 }
 
 enum cs_err world_change(struct world *world, const uint8_t account[32], enum network_style style,
-                         const struct world_order *order, uint32_t *block)
+                         const uint8_t representative[32], const struct world_order *order, uint32_t *block)
 {
     uint32_t whose = table_find(&world->keys, account);
     if (whose == TABLE_NONE) {
@@ -240,8 +245,7 @@ enum cs_err world_change(struct world *world, const uint8_t account[32], enum ne
     }
     struct notice notice;
     world->ordered = true;
-    enum cs_err err =
-        network_change(world->network, whose, style, network_key(world->network, NETWORK_GENESIS), &notice);
+    enum cs_err err = network_change(world->network, whose, style, representative, &notice);
     world->ordered = false;
     if (err == CS_OK) {
         carry_out(world, order, block);

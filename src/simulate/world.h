@@ -66,14 +66,19 @@ struct world_order {
 CS_MUST_CHECK enum cs_err world_pay(struct world *world, const uint8_t *from, enum network_style style,
                                     const uint8_t to[32], struct amount amount,
                                     const struct world_order *order, uint32_t *block);
-/* The first that waits. CS_ENOTFOUND: nothing waits, or the account's key is not known. */
+/* What waits for an account, in the order of the hashes, or this one `send` alone (LEDGER_NONE: any). */
+struct world_waiting {
+    uint32_t send;
+    bool only_confirmed;
+};
+/* The first of it. CS_ENOTFOUND: nothing waits, or the account's key is not known. */
 CS_MUST_CHECK enum cs_err world_pocket(struct world *world, const uint8_t account[32],
-                                       enum network_style style, bool only_confirmed,
+                                       enum network_style style, const struct world_waiting *waiting,
                                        const struct world_order *order, uint32_t *block);
-/* Names the genesis as representative: the block moves no money. */
+/* CS_ECONFLICT: it is not open, or writes no legacy blocks any more. */
 CS_MUST_CHECK enum cs_err world_change(struct world *world, const uint8_t account[32],
-                                       enum network_style style, const struct world_order *order,
-                                       uint32_t *block);
+                                       enum network_style style, const uint8_t representative[32],
+                                       const struct world_order *order, uint32_t *block);
 /* With all that it stands on, which is announced as inactive on the WebSocket if `channels` has it. */
 void world_confirm(struct world *world, uint32_t block, enum world_why why, unsigned channels);
 /* Again, or for the first time: what is confirmed already. */

@@ -27,6 +27,7 @@ class SimNode:
         self._arguments = [str(argument) for argument in arguments]
         self._rpc, self._ws = rpc, ws
         self.binary = binary
+        self.ws_tls = None  # as of a Relay, for those who connect to either
         self.process = None
 
     # ---- its life ---------------------------------------------------------------------------------------------------
