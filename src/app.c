@@ -251,7 +251,7 @@ static void open_push(struct app *app)
         .ping_timeout_s = (uint32_t)config->limit_ping_timeout_s,
         .page_size = (uint32_t)config->limit_page,
         .allow_plain_tokens = config->ws_allow_plain_tokens,
-        .legacy = (enum push_legacy)config->legacy,
+        .legacy = (enum push_policy)config->legacy,
         .legacy_addresses_most = (uint32_t)config->limit_legacy_addresses,
         .legacy_silence_s = (uint32_t)config->limit_legacy_silence_s,
         .metrics = app->metrics,

@@ -5,7 +5,7 @@
 
 static const char *const CONFIRM[] = {"node", "source", NULL};
 static const char *const SIGNATURE[] = {"auto", "always", "never", NULL};
-static const char *const LEGACY[] = {"off", "key", "open", NULL};
+static const char *const POLICY[] = {"off", "key", "open", NULL};
 static const char *const WS_FILTER[] = {"accounts", "all", NULL};
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
@@ -89,7 +89,7 @@ const struct conf_key CONFIG_KEYS[] = {
     NUMBER("store", "inbox", store_inbox, 16, 1 << 20, "16384", "commands that may wait for the writer"),
     NUMBER("store", "batch", store_batch, 1, 65536, "256", "commands in one transaction, at most"),
     CHOICE(
-        "legacy", "legacy", legacy, LEGACY, "open",
+        "legacy", "legacy", legacy, POLICY, "open",
         "whom /call serves, for Nano_Callback_System's clients: off; key: who gives an API token as api_key; open: programs on this machine"),
     NUMBER("limits", "http_connections", limit_http_connections, 1, 15000, "2000",
            "HTTP connections at once"),

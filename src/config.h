@@ -32,7 +32,7 @@ struct config {
     int verify_signature; /* enum callback_signature */
     char store_data[CONFIG_TEXT_SIZE];
     int64_t store_min_free_mb, store_inbox, store_batch;
-    int legacy; /* enum push_legacy */
+    int legacy; /* enum push_policy */
     int64_t limit_http_connections, limit_http_connections_loopback, limit_http_connections_per_ip;
     int64_t limit_sessions, limit_sessions_per_ip, limit_waiting, limit_waiting_per_ip,
         limit_handshakes_per_s;

@@ -17,6 +17,7 @@
 #include "push/push.h"
 
 struct device;
+struct heard;
 struct legacy_server;
 struct listener;
 struct push_tls;
@@ -127,6 +128,7 @@ struct push {
     struct tally *waiting_peers;
     struct waiting *adopting; /* handed to libwebsockets, which does not own it yet */
     struct bucket handshakes;
+    struct heard *heard;
     struct legacy_server *legacy;
     struct device *stalled_first, *stalled_last;
     struct ending *endings;

@@ -7,12 +7,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "push/door.h"
+#include "push/heard.h"
 #include "push/legacy_frames.h"
-#include "push/legacy_places.h"
-#include "push/tally.h"
-#include "push/upgrade.h"
-
-#define POSTS_AT_ONCE 256
+#include "push/places.h"
 
 #define CLOSE_GOING_AWAY 1001 /* RFC 6455, section 7.4.1 */
 #define CLOSE_POLICY     1008
@@ -22,10 +20,8 @@
 struct legacy_server {
     struct push *push;
     struct places *places;
-    struct inbox *mailbox;     /* any thread */
-    atomic_size_t heard_bytes; /* in the mailbox */
-    _Atomic int64_t sessions;  /* that were let in */
-    metrics_count *forwarded, *dropped, *refused_handshake, *refused_key, *refused_message;
+    _Atomic int64_t sessions; /* that were let in */
+    metrics_count *forwarded, *refused_handshake, *refused_key, *refused_message;
 };
 
 struct legacy {
@@ -86,101 +82,45 @@ static void on_listen_failed(struct place_owner *owner, enum cs_err err)
 
 /* ---- what the store tells ---------------------------------------------------------------------------------------- */
 
-struct legacy_post {
-    struct inbox_node node; /* first */
-    bool heard;             /* else: a listen was answered */
-    enum cs_err err;
-    uint64_t handle;
-    struct payment payment;
-    size_t size;
-    char notice[];
-};
-
-static void post(struct legacy_server *server, struct legacy_post *post)
-{
-    if (inbox_push(server->mailbox, &post->node) != CS_OK) {
-        free(post); /* shut: the sessions are gone */
-        return;
-    }
-    push_wake(server->push);
-}
-
-static void on_listen_done(void *context, uint64_t handle, enum cs_err err)
-{
-    struct legacy_post *answer = cs_alloc(sizeof(*answer));
-    answer->handle = handle;
-    answer->err = err;
-    post(context, answer);
-}
-
-void push_post_heard(void *push, const struct store_heard *heard_of)
-{
-    struct legacy_server *server = ((struct push *)push)->legacy;
-    size_t notice_size = heard_of->notice_size;
-    size_t size = sizeof(struct legacy_post) + notice_size;
-    if (!heard_of->listened) {
-        return;
-    }
-    if (atomic_fetch_add(&server->heard_bytes, size) + size > LEGACY_HEARD_BYTES) {
-        atomic_fetch_sub(&server->heard_bytes, size);
-        metrics_add(server->dropped, 1);
-        return;
-    }
-    struct legacy_post *heard = cs_alloc(size);
-    heard->heard = true;
-    heard->payment = *heard_of->payment;
-    heard->size = notice_size;
-    if (notice_size > 0) {
-        memcpy(heard->notice, heard_of->notice, notice_size);
-    }
-    post(server, heard);
-}
-
 struct forwarded {
-    const char *text;
+    const struct payment *payment;
+    const char *text; /* NULL: still to be built */
     size_t length;
+    char *built;
 };
 
 static void forward(struct place_owner *owner, void *context)
 {
     struct legacy *legacy = (struct legacy *)owner;
-    const struct forwarded *forwarded = context;
-    if (!legacy->over && has_room(legacy)) {
-        session_send(legacy->session, forwarded->text, forwarded->length);
-        metrics_add(legacy->server->forwarded, 1);
+    struct forwarded *forwarded = context;
+    if (legacy->over || !has_room(legacy)) {
+        return;
     }
+    if (forwarded->text == NULL) {
+        forwarded->text = forwarded->built = legacy_print_payment(forwarded->payment);
+        forwarded->length = strlen(forwarded->built);
+    }
+    session_send(legacy->session, forwarded->text, forwarded->length);
+    metrics_add(legacy->server->forwarded, 1);
 }
 
 /* What a node called back with goes out as it came; what came otherwise is given that form. */
-static void take_heard(struct legacy_server *server, const struct legacy_post *heard)
+void legacy_take_heard(struct legacy_server *server, const struct store_heard *heard)
 {
-    struct forwarded forwarded = {heard->notice, heard->size};
-    char *built = NULL;
-    if (heard->size == 0 || heard->payment.source != SOURCE_CALLBACK) {
-        built = legacy_print_payment(&heard->payment);
-        forwarded = (struct forwarded){built, strlen(built)};
+    struct forwarded forwarded = {.payment = heard->payment};
+    if (heard->notice_size > 0 && heard->payment->source == SOURCE_CALLBACK) {
+        forwarded.text = heard->notice;
+        forwarded.length = heard->notice_size;
     }
-    places_tell(server->places, &heard->payment.to, forward, &forwarded);
-    free(built);
+    places_tell(server->places, &heard->payment->to, forward, &forwarded);
+    free(forwarded.built);
 }
 
-bool legacy_on_wake(struct legacy_server *server)
+void legacy_on_wake(struct legacy_server *server)
 {
-    for (struct inbox_node *node = inbox_take(server->mailbox, POSTS_AT_ONCE, 0); node != NULL;) {
-        struct legacy_post *taken = (struct legacy_post *)node;
-        node = node->next;
-        if (taken->heard) {
-            atomic_fetch_sub(&server->heard_bytes, sizeof(*taken) + taken->size);
-            take_heard(server, taken);
-        } else {
-            places_take_done(server->places, taken->handle, taken->err);
-        }
-        free(taken);
-    }
     if (places_are_waiting(server->places)) {
         push_retry_soon(server->push);
     }
-    return inbox_count(server->mailbox) > 0;
 }
 
 bool legacy_retry_all(struct legacy_server *server)
@@ -197,21 +137,12 @@ static uint32_t look_after_ms(const struct push_options *options)
     return options->ping_interval_s * 1000 + options->ping_timeout_s * 500;
 }
 
-static bool is_valid_key(const struct legacy *legacy)
-{
-    struct store_api_token token;
-    return store_find_api_token(legacy->server->push->store, legacy->token, &token);
-}
-
 static bool let_in(struct legacy *legacy, const struct legacy_request *request)
 {
     const struct push *push = legacy->server->push;
-    if (push->options.legacy == LEGACY_KEY) {
-        store_hash_token(push->store, request->api_key, legacy->token);
-        if (request->api_key[0] == '\0' || !is_valid_key(legacy)) {
-            refuse_key(legacy, "\"api_key\" has to be a token of this relay: coinslot token create");
-            return false;
-        }
+    if (push->options.legacy == POLICY_KEY && !door_take_key(push, request->api_key, legacy->token)) {
+        refuse_key(legacy, "\"api_key\" has to be a token of this relay: coinslot token create");
+        return false;
     }
     if (!legacy->admitted) {
         legacy->admitted = true;
@@ -226,7 +157,7 @@ static void listen_to(struct legacy *legacy, const struct address *address)
 {
     struct legacy_server *server = legacy->server;
     uint32_t most = server->push->options.legacy_addresses_most;
-    if (legacy->places.count >= most && !places_has(&legacy->places, address)) {
+    if (legacy->places.count >= most && !places_has(server->places, &legacy->places, address)) {
         char error[LEGACY_ERROR_SIZE];
         snprintf(error, sizeof(error),
                  "a connection listens to %" PRIu32 " addresses at most; open another one", most);
@@ -271,7 +202,7 @@ static void legacy_timeout(void *state)
         end(legacy, CLOSE_POLICY, "timeout");
         return;
     }
-    if (options->legacy == LEGACY_KEY && !is_valid_key(legacy)) {
+    if (options->legacy == POLICY_KEY && !door_knows(legacy->server->push, legacy->token)) {
         refuse_key(legacy, "the token in \"api_key\" was revoked");
         return;
     }
@@ -339,60 +270,17 @@ const struct session_protocol LEGACY_PROTOCOL = {
 
 /* ---- who may connect --------------------------------------------------------------------------------------------- */
 
-/* A client without a key has to be a program on this machine. Through a proxy, or from a web page, everything looks like one. */
-static bool is_of_this_machine(struct lws *wsi)
-{
-    static const enum lws_token_indexes traces[] = {WSI_TOKEN_X_FORWARDED_FOR, WSI_TOKEN_HTTP_X_REAL_IP,
-                                                    WSI_TOKEN_HTTP_VIA};
-    static const char forwarded[] =
-        "forwarded:"; /* RFC 7239; libwebsockets knows it only as a custom header */
-    struct sockaddr_storage address;
-    if (!upgrade_peer(wsi, &address) || !tally_is_loopback(&address) ||
-        lws_hdr_custom_length(wsi, forwarded, (int)strlen(forwarded)) >= 0) {
-        return false;
-    }
-    for (size_t i = 0; i < sizeof(traces) / sizeof(traces[0]); i++) {
-        if (lws_hdr_total_length(wsi, traces[i]) > 0) {
-            return false;
-        }
-    }
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) == 0) {
-        return true;
-    }
-    char origin[128];
-    return lws_hdr_copy(wsi, origin, sizeof(origin), WSI_TOKEN_ORIGIN) > 0 && legacy_is_local_origin(origin);
-}
-
-static bool is_private(struct lws *wsi)
-{
-    struct sockaddr_storage address;
-    return lws_is_ssl(wsi) || (upgrade_peer(wsi, &address) && tally_is_loopback(&address));
-}
-
 unsigned int legacy_judge(struct push *push, struct lws *wsi, const char **why)
 {
-    unsigned int status = 0;
-    switch (push->options.legacy) {
-    case LEGACY_OFF:
-        status = HTTP_STATUS_NOT_FOUND;
-        *why = "The legacy protocol is switched off: set [legacy] legacy = key, or open.";
-        break;
-    case LEGACY_KEY:
-        if (!push->options.allow_plain_tokens && !is_private(wsi)) {
-            status = HTTP_STATUS_FORBIDDEN;
-            *why =
-                "An api_key must not cross a network in the clear: use TLS, or set [ws] allow_plain_tokens.";
-        }
-        break;
-    case LEGACY_OPEN:
-        if (!is_of_this_machine(wsi)) {
-            status = HTTP_STATUS_FORBIDDEN;
-            *why =
-                "Only programs on the relay's own machine are let in without a key, and no web pages: set [legacy] "
-                "legacy = key, and give the client a token as its api_key.";
-        }
-        break;
-    }
+    static const struct door_words words = {
+        .off = "The legacy protocol is switched off: set [legacy] legacy = key, or open.",
+        .not_here =
+            "Only programs on the relay's own machine are let in without a key, and no web pages: set [legacy] "
+            "legacy = key, and give the client a token as its api_key.",
+        .in_the_clear =
+            "An api_key must not cross a network in the clear: use TLS, or set [ws] allow_plain_tokens.",
+    };
+    unsigned int status = door_judge(push, wsi, push->options.legacy, &words, why);
     if (status != 0) {
         metrics_add(push->legacy->refused_handshake, 1);
     }
@@ -423,8 +311,6 @@ static void open_metrics(struct legacy_server *server, struct metrics *metrics)
                       read_addresses, server);
     server->forwarded = metrics_add_counter(metrics, "coinslot_legacy_forwarded_total", "",
                                             "Payments queued for legacy sessions, once for each.");
-    server->dropped = metrics_add_counter(metrics, "coinslot_legacy_dropped_total", "",
-                                          "Payments that no legacy session got because too many waited.");
     server->refused_handshake =
         metrics_add_counter(metrics, refused, "reason=\"handshake\"", "What legacy clients were refused.");
     server->refused_key = metrics_add_counter(metrics, refused, "reason=\"api_key\"", "");
@@ -434,32 +320,19 @@ static void open_metrics(struct legacy_server *server, struct metrics *metrics)
 struct legacy_server *legacy_open(struct push *push)
 {
     const struct push_options *options = &push->options;
-    assert(options->legacy == LEGACY_OFF ||
+    assert(options->legacy == POLICY_OFF ||
            (options->legacy_addresses_most > 0 && options->legacy_silence_s > 0));
     struct legacy_server *server = cs_alloc(sizeof(*server));
     server->push = push;
-    server->mailbox =
-        inbox_open(SIZE_MAX); /* bounded by heard_bytes, and by the listens that the store's inbox holds */
     const struct places_options places = {
-        .store = push->store, .done = on_listen_done, .context = server, .failed = on_listen_failed};
+        .store = push->store, .done = heard_listen_done, .context = push->heard, .failed = on_listen_failed};
     server->places = places_open(&places);
     open_metrics(server, options->metrics);
     return server;
 }
 
-void legacy_shut(struct legacy_server *server)
-{
-    inbox_shut(server->mailbox);
-    for (struct inbox_node *node = inbox_take(server->mailbox, SIZE_MAX, 0); node != NULL;) {
-        struct legacy_post *taken = (struct legacy_post *)node;
-        node = node->next;
-        free(taken);
-    }
-}
-
 void legacy_close(struct legacy_server *server)
 {
     places_close(server->places);
-    inbox_close(server->mailbox);
     free(server);
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "push/device.h"
+#include "push/heard.h"
 #include "push/internal.h"
 #include "push/legacy.h"
 #include "push/legacy_frames.h"
@@ -172,7 +173,8 @@ void push_on_wake(struct push *push)
         node = node->next;
         take_post(push, post);
     }
-    bool more = legacy_on_wake(push->legacy);
+    bool more = heard_on_wake(push->heard);
+    legacy_on_wake(push->legacy);
     if (more || inbox_count(push->mailbox) > 0) {
         push_wake(push); /* the sockets have their turn first */
     }
@@ -264,7 +266,7 @@ static void tear_down(struct push *push)
         node = node->next;
         push_free_post(post);
     }
-    legacy_shut(push->legacy);
+    heard_shut(push->heard);
     while (push->endings != NULL) {
         struct ending *ending = push->endings;
         push->endings = ending->next;
@@ -298,6 +300,7 @@ struct push *push_open(const struct push_options *options, struct store *store)
     push->tally = tally_open();
     waiting_open(push);
     push_counters_open(&push->counters, options->metrics);
+    push->heard = heard_open(push);
     push->legacy = legacy_open(push);
     return push;
 }
@@ -416,6 +419,7 @@ void push_close(struct push *push)
 {
     assert(!push->started);
     legacy_close(push->legacy);
+    heard_close(push->heard);
     sessions_close(push->sessions);
     tally_close(push->tally);
     waiting_close(push);

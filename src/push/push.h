@@ -17,8 +17,8 @@
 
 struct push;
 
-/* Whom the legacy protocol (legacy.h) lets in: nobody; who gives a token as api_key; every program on this machine. */
-enum push_legacy { LEGACY_OFF, LEGACY_KEY, LEGACY_OPEN };
+/* Whom a protocol lets in that is not the devices': nobody; who gives an API token; every program on this machine. */
+enum push_policy { POLICY_OFF, POLICY_KEY, POLICY_OPEN };
 
 struct push_options {
     const char *host;
@@ -33,8 +33,8 @@ struct push_options {
     uint32_t ping_interval_s;      /* of silence, then a ping; no pong within ping_timeout_s: closed */
     uint32_t ping_timeout_s;
     uint32_t page_size;
-    bool allow_plain_tokens; /* tokens over plain connections that are not from loopback */
-    enum push_legacy legacy;
+    bool allow_plain_tokens;        /* tokens over plain connections that are not from loopback */
+    enum push_policy legacy;        /* legacy.h */
     uint32_t legacy_addresses_most; /* of one session */
     uint32_t legacy_silence_s;      /* a legacy session may be silent for so long, though it is pinged */
     struct metrics *metrics;

@@ -70,7 +70,7 @@ static struct push_options usual(void)
                                  .ping_interval_s = 30,
                                  .ping_timeout_s = 10,
                                  .page_size = 4,
-                                 .legacy = LEGACY_OPEN,
+                                 .legacy = POLICY_OPEN,
                                  .legacy_addresses_most = 20,
                                  .legacy_silence_s = 60,
                                  .metrics = metrics};
@@ -810,7 +810,7 @@ static void what_too_many_payments_at_once_would_take_is_dropped_and_counted(voi
     for (int i = 0; i < 20; i++) {
         push_post_heard(push, &heard);
     }
-    assert_true(metric_is("coinslot_legacy_dropped_total 5")); /* each is a little more than its notice */
+    assert_true(metric_is("coinslot_heard_dropped_total 5")); /* each is a little more than its notice */
     free(notice);
     start_push();
     struct ws_client *client = dial(NULL);
@@ -819,7 +819,7 @@ static void what_too_many_payments_at_once_would_take_is_dropped_and_counted(voi
     expect_nothing(client); /* what came before it listened */
     pay_to(1, "{}");
     expect(client, "{}");
-    assert_true(metric_is("coinslot_legacy_dropped_total 5"));
+    assert_true(metric_is("coinslot_heard_dropped_total 5"));
     ws_client_close(client);
     stop();
 }
@@ -908,7 +908,7 @@ static int shake_hands(const char *headers, char text[2048])
 
 static void switch_off(struct push_options *options)
 {
-    options->legacy = LEGACY_OFF;
+    options->legacy = POLICY_OFF;
     options->legacy_addresses_most = options->legacy_silence_s = 0;
 }
 
@@ -992,7 +992,7 @@ static void without_a_key_only_programs_of_this_machine_are_let_in(void **state)
 static void want_keys(struct push_options *options)
 {
     ping_each_second(options);
-    options->legacy = LEGACY_KEY;
+    options->legacy = POLICY_KEY;
 }
 
 static struct store_api_token make_token(const char *secret, enum store_role role)

@@ -1,16 +1,17 @@
 /*
- * legacy_places: which legacy session listens to which address, here and in the store. A place is one address of one session; each has
- * exactly one listen in the store, and its unlisten once the session is gone, however full the store's inbox is meanwhile.
+ * places: which session listens to which address, here and in the store. A place is one address of one session; each has exactly one
+ * listen in the store, and its unlisten once it is left, however full the store's inbox is meanwhile. No more than PLACES_AT_ONCE commands
+ * are handed over at a time, so that who comes with many addresses does not fill the inbox that payments need as well.
  *
  * Owned by the push thread, but for places_listening and for the done that the store is given (any thread: it posts). Nothing survives a
  * crash; the store forgets who listens as well.
  *
  *          submitted            done
- * WAITING ───────────► ASKED ───────► LISTENING        an owner that leaves takes WAITING away at once, and turns LISTENING into
- *                        └─ failed: the owner is told   LEAVING; for an ASKED place it waits until the store has answered
+ * WAITING ───────────► ASKED ───────► LISTENING        a place that is left goes away at once when it is WAITING, and becomes LEAVING
+ *                        └─ failed: the owner is told   when it is LISTENING; an ASKED one waits until the store has answered
  */
-#ifndef COINSLOT_PUSH_LEGACY_PLACES_H
-#define COINSLOT_PUSH_LEGACY_PLACES_H
+#ifndef COINSLOT_PUSH_PLACES_H
+#define COINSLOT_PUSH_PLACES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,8 @@
 #include "base/err.h"
 #include "store/store.h"
 
+#define PLACES_AT_ONCE 256
+
 struct places;
 struct place;
 
@@ -26,6 +29,7 @@ struct place;
 struct place_owner {
     struct place *first;
     uint32_t count;
+    uint32_t unsettled; /* of them, those that the store has not answered */
 };
 
 struct places_options {
@@ -34,6 +38,8 @@ struct places_options {
     void *context;          /* of done */
     /* A listen failed: that place is gone. Not called by places_add itself. */
     void (*failed)(struct place_owner *owner, enum cs_err err);
+    /* NULL, or called when the last of an owner's places has come into effect. Not called by places_add itself. */
+    void (*settled)(struct place_owner *owner);
 };
 
 struct places *places_open(const struct places_options *options);
@@ -42,17 +48,21 @@ void places_close(struct places *places); /* no owner has a place any more */
 /* How many an owner has is its own to bound. A second time for the same address changes nothing. Anything but CS_OK: the store takes no listener now. */
 CS_MUST_CHECK enum cs_err places_add(struct places *places, struct place_owner *owner,
                                      const struct address *address);
-bool places_has(const struct place_owner *owner, const struct address *address);
+bool places_has(const struct places *places, const struct place_owner *owner, const struct address *address);
+/* All of them; or those that `leaves` picks. */
 void places_leave(struct places *places, struct place_owner *owner);
-void places_take_done(struct places *places, uint64_t handle, enum cs_err err);
+void places_leave_some(struct places *places, struct place_owner *owner,
+                       bool (*leaves)(const struct address *address, void *context), void *context);
+/* Of whichever places it belongs to. */
+void places_take_done(uint64_t handle, enum cs_err err);
 
 /* Once an owner. `tell` must neither add nor leave. */
 void places_tell(struct places *places, const struct address *address,
                  void (*tell)(struct place_owner *owner, void *context), void *context);
 
-/* True when something waits for room in the store's inbox. */
+/* True when something waits to be handed to the store. */
 bool places_are_waiting(const struct places *places);
-/* Hands it over, in the order of waiting, until the store refuses. */
+/* Hands it over, in the order of waiting, until the store refuses or it is enough for now. Called every few milliseconds while something waits. */
 void places_retry(struct places *places);
 
 /* In effect in the store. Any thread. */

@@ -1,4 +1,4 @@
-#include "push/legacy_places.h"
+#include "push/places.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -15,6 +15,7 @@ enum place_state { PLACE_WAITING, PLACE_ASKED, PLACE_LISTENING, PLACE_LEAVING };
 struct place {
     enum place_state state;
     struct address address;
+    struct places *places;
     struct place_owner *owner; /* NULL: it has left */
     struct place *next_of_owner;
     struct place *here_before, *here_after; /* in its bucket, while it has an owner */
@@ -32,6 +33,7 @@ struct places {
     size_t bucket_count, count; /* of places with an owner */
     struct list waiting;        /* WAITING and LEAVING, in their order */
     struct list orphans;        /* ASKED, whose owner has left */
+    uint32_t budget;            /* commands that may still go to the store before the next places_retry */
     _Atomic int64_t listening;
 };
 
@@ -121,6 +123,7 @@ struct places *places_open(const struct places_options *options)
     struct places *places = cs_alloc(sizeof(*places));
     places->options = *options;
     crypto_shorthash_keygen(places->hash_key);
+    places->budget = PLACES_AT_ONCE;
     places->bucket_count = BUCKETS_LEAST;
     places->buckets = cs_alloc(places->bucket_count * sizeof(struct place *));
     return places;
@@ -144,9 +147,21 @@ void places_close(struct places *places)
 
 /* ---- what the store is told -------------------------------------------------------------------------------------- */
 
+static bool may_tell(struct places *places)
+{
+    if (places->budget == 0) {
+        return false;
+    }
+    places->budget--;
+    return true;
+}
+
 /* CS_EBUSY: later. */
 static enum cs_err ask(struct places *places, struct place *place)
 {
+    if (!may_tell(places)) {
+        return CS_EBUSY;
+    }
     enum cs_err err = store_submit_listen(places->options.store, &place->address, (uint64_t)(uintptr_t)place,
                                           places->options.done, places->options.context);
     if (err == CS_OK) {
@@ -158,6 +173,9 @@ static enum cs_err ask(struct places *places, struct place *place)
 /* CS_EBUSY: later; else that was it: a store that closes forgets its listeners by itself. */
 static enum cs_err say_leave(struct places *places, const struct place *place)
 {
+    if (!may_tell(places)) {
+        return CS_EBUSY;
+    }
     return store_submit_unlisten(places->options.store, &place->address);
 }
 
@@ -173,20 +191,26 @@ static void give_up(struct places *places, struct place *place)
     }
 }
 
-static void forget_of_owner(struct place *place)
+/* Out of its owner's list, whose link to it this is. */
+static struct place *take_out(struct place **link)
 {
-    struct place **link = &place->owner->first;
-    while (*link != place) {
-        link = &(*link)->next_of_owner;
-    }
+    struct place *place = *link;
     *link = place->next_of_owner;
     place->owner->count--;
+    if (place->state == PLACE_WAITING || place->state == PLACE_ASKED) {
+        place->owner->unsettled--;
+    }
+    return place;
 }
 
 static void fail(struct places *places, struct place *place, enum cs_err err)
 {
     struct place_owner *owner = place->owner;
-    forget_of_owner(place);
+    struct place **link = &owner->first;
+    while (*link != place) {
+        link = &(*link)->next_of_owner;
+    }
+    take_out(link);
     take_away(places, place);
     free(place);
     places->options.failed(owner, err);
@@ -199,6 +223,7 @@ bool places_are_waiting(const struct places *places)
 
 void places_retry(struct places *places)
 {
+    places->budget = PLACES_AT_ONCE;
     while (places->waiting.first != NULL) {
         struct place *first = places->waiting.first;
         bool leaves = first->state == PLACE_LEAVING;
@@ -215,32 +240,41 @@ void places_retry(struct places *places)
     }
 }
 
-void places_take_done(struct places *places, uint64_t handle, enum cs_err err)
+static void take_orphan(struct places *places, struct place *place, enum cs_err err)
+{
+    list_remove(&places->orphans, place);
+    if (err == CS_OK) {
+        give_up(places, place);
+    } else {
+        free(place);
+    }
+}
+
+void places_take_done(uint64_t handle, enum cs_err err)
 {
     struct place *place = (struct place *)(uintptr_t)handle;
+    struct places *places = place->places;
+    struct place_owner *owner = place->owner;
     assert(place->state == PLACE_ASKED);
     if (err == CS_OK) {
         place->state = PLACE_LISTENING;
         atomic_fetch_add_explicit(&places->listening, 1, memory_order_relaxed);
     }
-    if (place->owner == NULL) {
-        list_remove(&places->orphans, place);
-        if (err == CS_OK) {
-            give_up(places, place);
-        } else {
-            free(place);
-        }
+    if (owner == NULL) {
+        take_orphan(places, place, err);
     } else if (err != CS_OK) {
         fail(places, place, err);
+    } else if (--owner->unsettled == 0 && places->options.settled != NULL) {
+        places->options.settled(owner);
     }
 }
 
 /* ---- coming and going -------------------------------------------------------------------------------------------- */
 
-bool places_has(const struct place_owner *owner, const struct address *address)
+bool places_has(const struct places *places, const struct place_owner *owner, const struct address *address)
 {
-    for (const struct place *place = owner->first; place != NULL; place = place->next_of_owner) {
-        if (address_equal(&place->address, address)) {
+    for (const struct place *place = *bucket_of(places, address); place != NULL; place = place->here_after) {
+        if (place->owner == owner && address_equal(&place->address, address)) {
             return true;
         }
     }
@@ -249,11 +283,12 @@ bool places_has(const struct place_owner *owner, const struct address *address)
 
 enum cs_err places_add(struct places *places, struct place_owner *owner, const struct address *address)
 {
-    if (places_has(owner, address)) {
+    if (places_has(places, owner, address)) {
         return CS_OK;
     }
     struct place *place = cs_alloc(sizeof(*place));
     place->address = *address;
+    place->places = places;
     enum cs_err err = places->waiting.first != NULL ? CS_EBUSY : ask(places, place);
     if (err == CS_EBUSY) {
         list_append(&places->waiting, place);
@@ -265,6 +300,7 @@ enum cs_err places_add(struct places *places, struct place_owner *owner, const s
     place->next_of_owner = owner->first;
     owner->first = place;
     owner->count++;
+    owner->unsettled++;
     if (places->count == places->bucket_count) {
         grow(places);
     }
@@ -273,29 +309,44 @@ enum cs_err places_add(struct places *places, struct place_owner *owner, const s
     return CS_OK;
 }
 
+/* Which its owner has left. */
+static void leave(struct places *places, struct place *place)
+{
+    take_away(places, place);
+    place->owner = NULL;
+    switch (place->state) {
+    case PLACE_WAITING:
+        list_remove(&places->waiting, place);
+        free(place);
+        break;
+    case PLACE_ASKED:
+        list_append(&places->orphans, place);
+        break;
+    case PLACE_LISTENING:
+        give_up(places, place);
+        break;
+    case PLACE_LEAVING:
+        assert(false);
+    }
+}
+
 void places_leave(struct places *places, struct place_owner *owner)
 {
     while (owner->first != NULL) {
-        struct place *place = owner->first;
-        owner->first = place->next_of_owner;
-        take_away(places, place);
-        place->owner = NULL;
-        switch (place->state) {
-        case PLACE_WAITING:
-            list_remove(&places->waiting, place);
-            free(place);
-            break;
-        case PLACE_ASKED:
-            list_append(&places->orphans, place);
-            break;
-        case PLACE_LISTENING:
-            give_up(places, place);
-            break;
-        case PLACE_LEAVING:
-            assert(false);
+        leave(places, take_out(&owner->first));
+    }
+}
+
+void places_leave_some(struct places *places, struct place_owner *owner,
+                       bool (*leaves)(const struct address *address, void *context), void *context)
+{
+    for (struct place **link = &owner->first; *link != NULL;) {
+        if (leaves(&(*link)->address, context)) {
+            leave(places, take_out(link));
+        } else {
+            link = &(*link)->next_of_owner;
         }
     }
-    owner->count = 0;
 }
 
 void places_tell(struct places *places, const struct address *address,
