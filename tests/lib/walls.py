@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "store": EVERYBODY | {"delivery", "audit"},
     "http": EVERYBODY,
     "node": EVERYBODY | {"verify", "store", "http"},
-    "push": EVERYBODY | {"delivery", "store"},
+    "push": EVERYBODY | {"delivery", "store", "verify"},
     "admin": EVERYBODY | {"http", "store", "delivery", "audit"},
     "webhook": EVERYBODY | {"store"},
     "rpc": EVERYBODY | {"http", "node"},
