@@ -254,6 +254,8 @@ static void open_push(struct app *app)
         .legacy = (enum push_policy)config->legacy,
         .legacy_addresses_most = (uint32_t)config->limit_legacy_addresses,
         .legacy_silence_s = (uint32_t)config->limit_legacy_silence_s,
+        .nano_api = (enum push_policy)config->nano_api,
+        .nano_accounts_most = (uint32_t)config->limit_nano_accounts,
         .metrics = app->metrics,
     };
     app->push = push_open(&options, app->store);

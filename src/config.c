@@ -91,6 +91,9 @@ const struct conf_key CONFIG_KEYS[] = {
     CHOICE(
         "legacy", "legacy", legacy, POLICY, "open",
         "whom /call serves, for Nano_Callback_System's clients: off; key: who gives an API token as api_key; open: programs on this machine"),
+    CHOICE(
+        "nano_api", "nano_api", nano_api, POLICY, "open",
+        "whom /nano serves, for programs written for a Nano node's WebSocket: off; key: who gives an API token; open: programs on this machine"),
     NUMBER("limits", "http_connections", limit_http_connections, 1, 15000, "2000",
            "HTTP connections at once"),
     NUMBER("limits", "http_connections_loopback", limit_http_connections_loopback, 0, 15000, "100",
@@ -129,6 +132,8 @@ const struct conf_key CONFIG_KEYS[] = {
     NUMBER(
         "limits", "legacy_silence_s", limit_legacy_silence_s, 1, 86400, "3900",
         "a connection to /call may leave pings unanswered for so long: the old sketch is deaf while it counts down"),
+    NUMBER("limits", "nano_accounts", limit_nano_accounts, 1, 100000, "1000",
+           "accounts in the filter of one connection to /nano"),
     NUMBER("limits", "import_mb", limit_import_mb, 1, 4096, "64",
            "megabytes in one POST /api/v1/devices/import"),
     NUMBER("limits", "import_lines", limit_import_lines, 1, 10000000, "100000",

@@ -32,14 +32,15 @@ struct config {
     int verify_signature; /* enum callback_signature */
     char store_data[CONFIG_TEXT_SIZE];
     int64_t store_min_free_mb, store_inbox, store_batch;
-    int legacy; /* enum push_policy */
+    int legacy;   /* enum push_policy */
+    int nano_api; /* enum push_policy */
     int64_t limit_http_connections, limit_http_connections_loopback, limit_http_connections_per_ip;
     int64_t limit_sessions, limit_sessions_per_ip, limit_waiting, limit_waiting_per_ip,
         limit_handshakes_per_s;
     int64_t limit_frame_bytes, limit_hello_timeout_s;
     int64_t limit_ping_interval_s, limit_ping_timeout_s;
     int64_t limit_window, limit_page, limit_subscriptions_per_device;
-    int64_t limit_unconfirmed, limit_legacy_addresses, limit_legacy_silence_s;
+    int64_t limit_unconfirmed, limit_legacy_addresses, limit_legacy_silence_s, limit_nano_accounts;
     int64_t limit_import_mb, limit_import_lines;
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */

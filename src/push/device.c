@@ -253,6 +253,7 @@ static void device_close(void *state)
 const struct session_protocol DEVICE_PROTOCOL = {
     .subprotocol = DEVICE_SUBPROTOCOL,
     .path = DEVICE_PATH,
+    .offer = "Offer the subprotocol coinslot.v1.",
     .open = device_open,
     .message = device_message,
     .not_text = device_not_text,

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "push/legacy.h"
+#include "push/nano.h"
 #include "push/places.h"
 
 #define POSTS_AT_ONCE 256
@@ -55,8 +56,8 @@ static size_t size_of(size_t proof_size, size_t notice_size)
 void push_post_heard(void *context, const struct store_heard *told)
 {
     struct push *push = context;
-    if (!told->listened) {
-        return;
+    if (!told->listened && !nano_wants_all(push->nano)) {
+        return; /* what the writer does for most payments ends here */
     }
     struct heard *heard = push->heard;
     size_t size = size_of(told->proof_size, told->notice_size);
@@ -91,7 +92,10 @@ static void take_payment(struct heard *heard, const struct heard_post *taken)
         .notice_size = taken->notice_size,
     };
     atomic_fetch_sub(&heard->bytes, size_of(taken->proof_size, taken->notice_size));
-    legacy_take_heard(heard->push->legacy, &told);
+    if (told.listened) {
+        legacy_take_heard(heard->push->legacy, &told);
+    }
+    nano_take_heard(heard->push->nano, &told);
 }
 
 bool heard_on_wake(struct heard *heard)

@@ -20,6 +20,7 @@ struct device;
 struct heard;
 struct legacy_server;
 struct listener;
+struct nano_server;
 struct push_tls;
 struct tally;
 struct waiting;
@@ -130,6 +131,7 @@ struct push {
     struct bucket handshakes;
     struct heard *heard;
     struct legacy_server *legacy;
+    struct nano_server *nano;
     struct device *stalled_first, *stalled_last;
     struct ending *endings;
 };

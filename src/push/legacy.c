@@ -254,23 +254,7 @@ static void legacy_gone(void *state)
     free(legacy);
 }
 
-const struct session_protocol LEGACY_PROTOCOL = {
-    .subprotocol = LEGACY_SUBPROTOCOL,
-    .path = LEGACY_PATH,
-    .subprotocol_optional = true,
-    .binary_too = true, /* Python's json.loads, by which the old server read, takes bytes as well */
-    .open = legacy_begin,
-    .message = legacy_message,
-    .too_big = legacy_too_big,
-    .timeout = legacy_timeout,
-    .drained = legacy_drained,
-    .stop = legacy_stop,
-    .close = legacy_gone,
-};
-
-/* ---- who may connect --------------------------------------------------------------------------------------------- */
-
-unsigned int legacy_judge(struct push *push, struct lws *wsi, const char **why)
+static unsigned int legacy_judge(struct push *push, struct lws *wsi, const char **why)
 {
     static const struct door_words words = {
         .off = "The legacy protocol is switched off: set [legacy] legacy = key, or open.",
@@ -286,6 +270,22 @@ unsigned int legacy_judge(struct push *push, struct lws *wsi, const char **why)
     }
     return status;
 }
+
+const struct session_protocol LEGACY_PROTOCOL = {
+    .subprotocol = LEGACY_SUBPROTOCOL,
+    .path = LEGACY_PATH,
+    .subprotocol_optional = true,
+    .offer = "Offer the subprotocol arduino, or none.",
+    .judge = legacy_judge,
+    .binary_too = true, /* Python's json.loads, by which the old server read, takes bytes as well */
+    .open = legacy_begin,
+    .message = legacy_message,
+    .too_big = legacy_too_big,
+    .timeout = legacy_timeout,
+    .drained = legacy_drained,
+    .stop = legacy_stop,
+    .close = legacy_gone,
+};
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 

@@ -27,7 +27,4 @@ void legacy_on_wake(struct legacy_server *server); /* after what was heard */
 /* Hands the store what it had no room for. True when nothing is left. */
 bool legacy_retry_all(struct legacy_server *server);
 
-/* Who may not connect at all: the status to answer, and why, in words for whoever runs the client. 0: come in. */
-unsigned int legacy_judge(struct push *push, struct lws *wsi, const char **why);
-
 #endif

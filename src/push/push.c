@@ -15,6 +15,7 @@
 #include "push/legacy.h"
 #include "push/legacy_frames.h"
 #include "push/listener.h"
+#include "push/nano.h"
 #include "push/session.h"
 #include "push/tally.h"
 #include "push/tls.h"
@@ -175,6 +176,7 @@ void push_on_wake(struct push *push)
     }
     bool more = heard_on_wake(push->heard);
     legacy_on_wake(push->legacy);
+    nano_on_wake(push->nano);
     if (more || inbox_count(push->mailbox) > 0) {
         push_wake(push); /* the sockets have their turn first */
     }
@@ -188,8 +190,9 @@ void push_on_wake(struct push *push)
 static void on_retry(uv_timer_t *timer)
 {
     struct push *push = timer->data;
-    bool devices_done = device_retry_all(push), legacy_done = legacy_retry_all(push->legacy);
-    if (!devices_done || !legacy_done) {
+    bool devices_done = device_retry_all(push), legacy_done = legacy_retry_all(push->legacy),
+         nano_done = nano_retry_all(push->nano);
+    if (!devices_done || !legacy_done || !nano_done) {
         uv_timer_start(&push->retry, on_retry, RETRY_MS, 0);
     }
     push_wake(push);
@@ -302,6 +305,7 @@ struct push *push_open(const struct push_options *options, struct store *store)
     push_counters_open(&push->counters, options->metrics);
     push->heard = heard_open(push);
     push->legacy = legacy_open(push);
+    push->nano = nano_open(push);
     return push;
 }
 
@@ -338,7 +342,7 @@ static struct lws_context *create_context(struct push *push)
 {
     static const lws_retry_bo_t no_pings = {0}; /* session.c sends them */
     void *loops[] = {&push->loop};
-    /* Whoever offers no subprotocol is a legacy client: upgrade.c has refused the others by then. */
+    /* Whoever offers no subprotocol is a client of /call or /nano: upgrade.c has refused the others by then. */
     static const struct lws_protocol_vhost_options is_default = {.name = "default", .value = "1"};
     static const struct lws_protocol_vhost_options without_subprotocol = {
         .options = &is_default, .name = LEGACY_SUBPROTOCOL, .value = ""};
@@ -418,6 +422,7 @@ void push_stop(struct push *push)
 void push_close(struct push *push)
 {
     assert(!push->started);
+    nano_close(push->nano);
     legacy_close(push->legacy);
     heard_close(push->heard);
     sessions_close(push->sessions);

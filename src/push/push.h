@@ -37,6 +37,8 @@ struct push_options {
     enum push_policy legacy;        /* legacy.h */
     uint32_t legacy_addresses_most; /* of one session */
     uint32_t legacy_silence_s;      /* a legacy session may be silent for so long, though it is pinged */
+    enum push_policy nano_api;      /* nano.h */
+    uint32_t nano_accounts_most;    /* in the filter of one session */
     struct metrics *metrics;
 };
 

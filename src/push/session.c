@@ -145,6 +145,11 @@ uint64_t session_handle(const struct session *session)
     return session->handle;
 }
 
+struct lws *session_wsi(const struct session *session)
+{
+    return session->wsi;
+}
+
 bool session_is_private(const struct session *session)
 {
     return session->private;
@@ -389,7 +394,9 @@ static void read_some(struct session *session, const char *bytes, size_t length)
         session->protocol->not_text(session->state);
         return;
     }
-    size_t most = session->push->options.frame_most;
+    const struct push_options *options = &session->push->options;
+    size_t most = session->protocol->message_most != NULL ? session->protocol->message_most(options)
+                                                          : options->frame_most;
     if (rest > most || session->arrived + length + rest > most) {
         session->protocol->too_big(session->state);
         return;
@@ -434,13 +441,13 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         }
         return is_session && (*held)->over ? -1 : 0;
     case LWS_CALLBACK_ESTABLISHED: {
-        const struct session_protocol *protocol = lws_get_protocol(wsi)->user;
-        assert(held != NULL);
+        const struct session_protocol *protocol = upgrade_protocol(wsi);
+        assert(held != NULL && protocol != NULL);
         *held = open_session(push, wsi, protocol);
         return 0;
     }
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-        return upgrade_is_to(wsi, lws_get_protocol(wsi)->user) ? 0 : 1;
+        return upgrade_is_for(wsi, lws_get_protocol(wsi)->name) ? 0 : 1;
     case LWS_CALLBACK_RECEIVE_PONG:
         assert(is_session);
         (*held)->heard_ms = now_ms();
@@ -470,14 +477,12 @@ static const struct lws_protocols PROTOCOLS[] = {
      .callback = on_session,
      .per_session_data_size = sizeof(struct session *),
      .rx_buffer_size = RX_BUFFER_SIZE,
-     .tx_packet_size = TX_PACKET_SIZE,
-     .user = (void *)(uintptr_t)&DEVICE_PROTOCOL},
+     .tx_packet_size = TX_PACKET_SIZE},
     {.name = LEGACY_SUBPROTOCOL,
      .callback = on_session,
      .per_session_data_size = sizeof(struct session *),
      .rx_buffer_size = RX_BUFFER_SIZE,
-     .tx_packet_size = TX_PACKET_SIZE,
-     .user = (void *)(uintptr_t)&LEGACY_PROTOCOL},
+     .tx_packet_size = TX_PACKET_SIZE},
     {.name = NULL},
 };
 

@@ -19,8 +19,12 @@ struct session;
 
 /* One way of speaking; its state is what `open` returns and `close` frees. */
 struct session_protocol {
-    const char *subprotocol, *path;
+    const char *subprotocol, *path; /* several may have one subprotocol: the path tells them apart */
     bool subprotocol_optional;
+    const char *offer; /* what whoever offers another subprotocol is told */
+    /* NULL, or who may not connect at all: the status to answer, and why, in words for whoever runs the client. 0: come in. */
+    unsigned int (*judge)(struct push *push, struct lws *wsi, const char **why);
+    uint32_t (*message_most)(const struct push_options *options); /* bytes; NULL: frame_most */
     bool binary_too; /* a binary message is taken as text; else `not_text` is called */
     void *(*open)(struct session *session);
     void (*message)(void *state, const char *text, size_t length);
@@ -35,6 +39,8 @@ struct session_protocol {
 
 struct push *session_push(const struct session *session);
 uint64_t session_handle(const struct session *session);
+/* Its request can be read while `open` runs. */
+struct lws *session_wsi(const struct session *session);
 /* TLS, or from loopback. */
 bool session_is_private(const struct session *session);
 

@@ -9,11 +9,12 @@
 #include "base/log.h"
 #include "push/device.h"
 #include "push/legacy.h"
+#include "push/nano.h"
 #include "push/tally.h"
 #include "push/tls.h"
 #include "push/waiting.h"
 
-static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL, &LEGACY_PROTOCOL};
+static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL, &LEGACY_PROTOCOL, &NANO_PROTOCOL};
 #define SPOKEN_COUNT (sizeof(SPOKEN) / sizeof(SPOKEN[0]))
 
 bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address)
@@ -24,7 +25,7 @@ bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address)
 }
 
 /* The subprotocol that libwebsockets will settle on: the first of the offered ones that is spoken here. NULL: none is. */
-static const struct session_protocol *first_offered(struct lws *wsi)
+static const char *first_offered(struct lws *wsi)
 {
     char offered[128];
     if (lws_hdr_copy(wsi, offered, sizeof(offered), WSI_TOKEN_PROTOCOL) <= 0) {
@@ -34,7 +35,7 @@ static const struct session_protocol *first_offered(struct lws *wsi)
     for (char *one = strtok_r(offered, ", \t", &rest); one != NULL; one = strtok_r(NULL, ", \t", &rest)) {
         for (size_t i = 0; i < SPOKEN_COUNT; i++) {
             if (strcmp(one, SPOKEN[i]->subprotocol) == 0) {
-                return SPOKEN[i];
+                return SPOKEN[i]->subprotocol;
             }
         }
     }
@@ -43,24 +44,31 @@ static const struct session_protocol *first_offered(struct lws *wsi)
 
 static bool offers(struct lws *wsi, const struct session_protocol *protocol)
 {
-    bool offers_none = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) == 0;
-    return offers_none ? protocol->subprotocol_optional : first_offered(wsi) == protocol;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) == 0) {
+        return protocol->subprotocol_optional;
+    }
+    const char *offered = first_offered(wsi);
+    return offered != NULL && strcmp(offered, protocol->subprotocol) == 0;
 }
 
-bool upgrade_is_to(struct lws *wsi, const struct session_protocol *protocol)
+const struct session_protocol *upgrade_protocol(struct lws *wsi)
 {
     char path[64];
-    return lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) > 0 && strcmp(path, protocol->path) == 0;
-}
-
-static const struct session_protocol *protocol_at(struct lws *wsi)
-{
+    if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0) {
+        return NULL;
+    }
     for (size_t i = 0; i < SPOKEN_COUNT; i++) {
-        if (upgrade_is_to(wsi, SPOKEN[i])) {
+        if (strcmp(path, SPOKEN[i]->path) == 0) {
             return SPOKEN[i];
         }
     }
     return NULL;
+}
+
+bool upgrade_is_for(struct lws *wsi, const char *subprotocol)
+{
+    const struct session_protocol *protocol = upgrade_protocol(wsi);
+    return protocol != NULL && strcmp(protocol->subprotocol, subprotocol) == 0;
 }
 
 static bool is_full(struct push *push, struct lws *wsi)
@@ -93,7 +101,7 @@ static int answer(struct lws *wsi, unsigned int status, const char *why)
 /* 0: go on with the upgrade; 1: answered. */
 static int judge_upgrade(struct push *push, struct lws *wsi)
 {
-    const struct session_protocol *protocol = protocol_at(wsi);
+    const struct session_protocol *protocol = upgrade_protocol(wsi);
     unsigned int status;
     const char *why;
     if (push->listener == NULL) {
@@ -106,10 +114,9 @@ static int judge_upgrade(struct push *push, struct lws *wsi)
     } else if (!offers(wsi, protocol)) {
         metrics_add(push->counters.refused_target, 1);
         status = HTTP_STATUS_BAD_REQUEST;
-        why = protocol == &LEGACY_PROTOCOL ? "Offer the subprotocol arduino, or none."
-                                           : "Offer the subprotocol coinslot.v1.";
-    } else if (protocol == &LEGACY_PROTOCOL && (status = legacy_judge(push, wsi, &why)) != 0) {
-        log_debug("a legacy client is refused: %s", why);
+        why = protocol->offer;
+    } else if (protocol->judge != NULL && (status = protocol->judge(push, wsi, &why)) != 0) {
+        log_debug("a client of %s is refused: %s", protocol->path, why);
     } else if (is_full(push, wsi)) {
         metrics_add(push->counters.refused_full, 1);
         status = HTTP_STATUS_SERVICE_UNAVAILABLE;

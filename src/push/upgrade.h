@@ -12,8 +12,10 @@
 /* For plain HTTP, for upgrades before they are granted, and for the wake from other threads. */
 int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length);
 
-/* Whether the handshake is to this protocol's path. */
-bool upgrade_is_to(struct lws *wsi, const struct session_protocol *protocol);
+/* What is spoken on the path that the handshake is to; NULL: nothing. */
+const struct session_protocol *upgrade_protocol(struct lws *wsi);
+/* Whether that has this subprotocol. */
+bool upgrade_is_for(struct lws *wsi, const char *subprotocol);
 
 /* The peer's address; false when the connection is gone. */
 bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address);

@@ -1,23 +1,19 @@
-/*
- * The legacy protocol over real sockets, on a real store whose writer this test steps by hand: so that an answer of the store comes when the
- * test wants it to, and its inbox (of eight places) is full when the test wants that.
- */
+/* The legacy protocol over real sockets (lib/push_fixture.h). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "lib/push_fixture.h"
 #include "lib/recorded.h"
 #include "lib/wire.h"
 #include "lib/ws_client.h"
@@ -25,100 +21,22 @@
 #include "push/legacy_frames.h"
 #include "push/push.h"
 
-#define INBOX   8
-#define WAIT_MS 10000
+#define INBOX   PUSH_FIXTURE_INBOX
+#define WAIT_MS PUSH_FIXTURE_WAIT_MS
 
 /* ---- the relay --------------------------------------------------------------------------------------------------- */
 
-static char dir[64];
-static struct metrics *metrics;
-static struct store *store;
-static struct push *push;
-static uint16_t port;
-static uint64_t payments_made;
-
-static void open_store(void)
-{
-    snprintf(dir, sizeof(dir), "/tmp/coinslot-test-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    const struct store_options options = {
-        .dir = dir,
-        .inbox_capacity = INBOX,
-        .batch_most = 1,
-        .window = 4,
-        .page_size = 4,
-        .readers = 1,
-        .subscriptions_most = 3,
-        .unconfirmed_most = 100,
-        .wal_most_bytes = 1 << 20,
-        .synchronous = "OFF",
-        .metrics = metrics,
-    };
-    char error[STORE_ERROR_SIZE];
-    if (store_open(&options, &store, error) != CS_OK) {
-        fail_msg("store_open: %s", error);
-    }
-}
-
-static struct push_options usual(void)
-{
-    return (struct push_options){.host = "127.0.0.1",
-                                 .sessions_most = 50,
-                                 .waiting_most = 64,
-                                 .frame_most = 4096,
-                                 .hello_timeout_s = 5,
-                                 .ping_interval_s = 30,
-                                 .ping_timeout_s = 10,
-                                 .page_size = 4,
-                                 .legacy = POLICY_OPEN,
-                                 .legacy_addresses_most = 20,
-                                 .legacy_silence_s = 60,
-                                 .metrics = metrics};
-}
-
-static void start_push(void)
-{
-    char error[PUSH_ERROR_SIZE];
-    assert_int_equal(push_start(push, error), CS_OK);
-    port = push_port(push);
-}
+static struct push_fixture relay;
 
 static void start(void (*change)(struct push_options *options))
 {
-    metrics = metrics_open();
-    open_store();
-    struct push_options options = usual();
-    if (change != NULL) {
-        change(&options);
-    }
-    push = push_open(&options, store);
-    const struct store_events events = {push,
-                                        push_post_live,
-                                        push_post_raised,
-                                        push_post_ended,
-                                        push_post_page,
-                                        push_post_config,
-                                        push_post_heard,
-                                        NULL,
-                                        NULL};
-    store_start_by_hand(store, &events);
-    start_push();
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    (void)status, (void)type, (void)where;
-    return remove(path);
+    push_fixture_open(&relay, change);
+    push_fixture_start(&relay);
 }
 
 static void stop(void)
 {
-    push_stop(push);
-    store_stop(store);
-    push_close(push);
-    store_close(store);
-    metrics_close(metrics);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    push_fixture_close(&relay);
 }
 
 static int set_up(void **state)
@@ -137,80 +55,48 @@ static int tear_down(void **state)
 
 static int64_t now_ms(void)
 {
-    return (int64_t)(clock_monotonic_ns() / 1000000);
+    return push_fixture_now_ms();
 }
 
 static void step(void)
 {
-    while (store_step_writer(store)) {
-    }
+    push_fixture_step(&relay);
 }
 
 static bool metric_is(const char *line)
 {
-    char *text = metrics_print(metrics), wanted[128];
-    snprintf(wanted, sizeof(wanted), "\n%s\n", line);
-    bool is = strstr(text, wanted) != NULL;
-    free(text);
-    return is;
+    return push_fixture_metric_is(&relay, line);
 }
 
-/* Until this sample is shown; the writer goes on meanwhile, or rests. */
 static void await_metric(const char *line, bool stepping)
 {
-    for (int64_t until = now_ms() + WAIT_MS; !metric_is(line); usleep(1000)) {
-        if (stepping) {
-            step();
-        }
-        if (now_ms() > until) {
-            char *text = metrics_print(metrics);
-            fail_msg("%s did not come; there is\n%s", line, text);
-        }
-    }
+    push_fixture_await_metric(&relay, line, stepping);
 }
 
 static void await_inbox(int64_t count)
 {
-    for (int64_t until = now_ms() + WAIT_MS; store_inbox_count(store) != count; usleep(1000)) {
-        assert_true(now_ms() < until);
-    }
+    push_fixture_await_inbox(&relay, count);
 }
 
 static struct address account(uint8_t number)
 {
-    return address_from_nano_key((const uint8_t[32]){number, 7});
+    return push_fixture_account(number);
 }
 
 static bool is_known(uint8_t number)
 {
     struct address address = account(number);
-    return store_knows_address(store, &address);
-}
-
-static void on_stored(void *context, enum cs_err err, enum store_payment_outcome outcome)
-{
-    assert_int_equal(err, CS_OK);
-    *(enum store_payment_outcome *)context = outcome;
+    return store_knows_address(relay.store, &address);
 }
 
 static struct payment payment_to(uint8_t number)
 {
-    struct payment payment = {
-        .source = SOURCE_CALLBACK, .to = account(number), .from = account(200), .amount = {0, 5}};
-    uint64_t made = ++payments_made;
-    memcpy(payment.hash + 8, &made, sizeof(made));
-    return payment;
+    return push_fixture_payment_to(&relay, number);
 }
 
-/* As often as it is given: the node repeats itself. */
 static enum store_payment_outcome pay(const struct payment *payment, const char *notice)
 {
-    enum store_payment_outcome outcome = STORE_PAYMENT_UNMATCHED;
-    assert_int_equal(store_submit_payment(store, payment, NULL, 0, notice,
-                                          notice != NULL ? strlen(notice) : 0, on_stored, &outcome),
-                     CS_OK);
-    step();
-    return outcome;
+    return push_fixture_pay(&relay, payment, NULL, 0, notice);
 }
 
 static void pay_to(uint8_t number, const char *notice)
@@ -224,7 +110,7 @@ static void pay_to(uint8_t number, const char *notice)
 static struct ws_client *dial(const char *subprotocol)
 {
     int status;
-    struct ws_client *client = ws_client_open(port, "/call", subprotocol, &status);
+    struct ws_client *client = ws_client_open(relay.port, "/call", subprotocol, &status);
     assert_int_equal(status, 101);
     return client;
 }
@@ -648,7 +534,7 @@ static void stopping_waits_for_no_answer_of_the_store(void **state)
     await_metric("coinslot_legacy_sessions 1", false);
     ws_client_close(client);
     int64_t began = now_ms();
-    push_stop(push);
+    push_stop(relay.push);
     assert_true(now_ms() - began < 2000);
     stop(); /* the store answers the eight, and nobody is there */
 }
@@ -749,7 +635,7 @@ static void who_asks_for_no_session_at_all_has_the_same_while(void **state)
 {
     (void)state;
     start(give_a_second);
-    int fd = wire_dial(port);
+    int fd = wire_dial(relay.port);
     usleep(600000);
     wire_put(fd, "GET /call HTTP/1.1\r\nHost: x\r\n\r\n");
     char text[1024] = "";
@@ -789,30 +675,17 @@ static void a_client_that_takes_nothing_is_closed_and_the_others_go_on(void **st
 static void what_too_many_payments_at_once_would_take_is_dropped_and_counted(void **state)
 {
     (void)state;
-    metrics = metrics_open();
-    open_store();
-    struct push_options options = usual();
-    push = push_open(&options, store); /* and nobody takes what is posted */
-    const struct store_events events = {push,
-                                        push_post_live,
-                                        push_post_raised,
-                                        push_post_ended,
-                                        push_post_page,
-                                        push_post_config,
-                                        push_post_heard,
-                                        NULL,
-                                        NULL};
-    store_start_by_hand(store, &events);
+    push_fixture_open(&relay, NULL); /* and nobody takes what is posted */
     char *notice = cs_alloc(1 << 20);
     struct payment payment = payment_to(1);
     const struct store_heard heard = {
         .payment = &payment, .listened = true, .notice = notice, .notice_size = 1 << 20};
     for (int i = 0; i < 20; i++) {
-        push_post_heard(push, &heard);
+        push_post_heard(relay.push, &heard);
     }
     assert_true(metric_is("coinslot_heard_dropped_total 5")); /* each is a little more than its notice */
     free(notice);
-    start_push();
+    push_fixture_start(&relay);
     struct ws_client *client = dial(NULL);
     say(client, 1);
     await_metric("coinslot_legacy_addresses 1", true);
@@ -884,7 +757,7 @@ static void past_legacy_silence_a_deaf_client_is_cut_and_one_that_pongs_is_not(v
 /* The answer's status; its text, up to the end of the connection or of the head of a 101. */
 static int shake_hands(const char *headers, char text[2048])
 {
-    int fd = wire_dial(port), status = 0;
+    int fd = wire_dial(relay.port), status = 0;
     size_t length = 0;
     ssize_t got;
     snprintf(
@@ -946,7 +819,7 @@ static void each_path_speaks_its_own_subprotocol(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         int status;
-        struct ws_client *client = ws_client_open(port, cases[i].path, cases[i].offered, &status);
+        struct ws_client *client = ws_client_open(relay.port, cases[i].path, cases[i].offered, &status);
         if (status != cases[i].status) {
             fail_msg("%s with %s: %d", cases[i].path, cases[i].offered != NULL ? cases[i].offered : "none",
                      status);
@@ -997,11 +870,7 @@ static void want_keys(struct push_options *options)
 
 static struct store_api_token make_token(const char *secret, enum store_role role)
 {
-    struct store_api_token token = {.name = "old clients", .role = role};
-    uint8_t hash[STORE_HASH_SIZE];
-    store_hash_token(store, secret, hash);
-    assert_int_equal(store_create_api_token(store, &token, hash), CS_OK);
-    return token;
+    return push_fixture_make_token(&relay, secret, role);
 }
 
 static void with_keys_only_a_valid_token_of_any_role_is_let_in(void **state)
@@ -1051,7 +920,7 @@ static void a_token_that_is_revoked_ends_the_sessions_it_let_in(void **state)
     say_address(client, "nano_", 1, "token_0");
     say_address(other, "nano_", 1, "token_1");
     await_metric("coinslot_legacy_addresses 2", true);
-    assert_int_equal(store_revoke_api_token(store, token.id), CS_OK);
+    assert_int_equal(store_revoke_api_token(relay.store, token.id), CS_OK);
     expect_error(client, "revoked");
     expect_close(client, 1008);
     await_metric("coinslot_legacy_addresses 1", true);
