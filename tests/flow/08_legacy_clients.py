@@ -2,13 +2,12 @@
 
 import json
 import os
-import re
-import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from handshake import refused
 from legacy import CLIENTS, ArduinoClient, Recorder, Replay, WebsocketClient, WebsocketsClient, details, seconds_on
 from network import ADDRESS, run_in_own_network
 from node import FakeNode, recorded_callbacks
@@ -255,21 +254,6 @@ def test_past_legacy_addresses_a_client_is_told_and_keeps_what_it_has(make_relay
 
 
 # ---- who is let in ----------------------------------------------------------------------------------------------------
-
-
-def refused(url, headers=(), subprotocol=None):
-    """Status and words of a refused handshake; (101, "") when it was not."""
-    host, port, path = re.fullmatch(r"ws://([^:/]+):(\d+)(/.*)", url).groups()
-    lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "Connection: Upgrade", "Upgrade: websocket", *headers]
-    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
-    lines += [f"Sec-WebSocket-Protocol: {subprotocol}"] if subprotocol else []
-    with socket.create_connection((host, int(port)), 10) as connection:
-        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
-        answer = b""
-        while b"101 Switching" not in answer and (some := connection.recv(65536)):
-            answer += some
-    status = int(answer.split()[1])
-    return status, "" if status == 101 else answer.decode()
 
 
 def test_a_proxy_or_a_web_page_does_not_make_strangers_local(relay):
