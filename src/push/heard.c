@@ -53,32 +53,32 @@ static size_t size_of(size_t proof_size, size_t notice_size)
     return sizeof(struct heard_post) + proof_size + notice_size;
 }
 
-void push_post_heard(void *context, const struct store_heard *told)
+void push_post_heard(void *push, const struct store_heard *heard)
 {
-    struct push *push = context;
-    if (!told->listened && !nano_wants_all(push->nano)) {
+    const struct push *server = push;
+    if (!heard->listened && !nano_wants_all(server->nano)) {
         return; /* what the writer does for most payments ends here */
     }
-    struct heard *heard = push->heard;
-    size_t size = size_of(told->proof_size, told->notice_size);
-    if (atomic_fetch_add(&heard->bytes, size) + size > HEARD_BYTES) {
-        atomic_fetch_sub(&heard->bytes, size);
-        metrics_add(heard->dropped, 1);
+    struct heard *mail = server->heard;
+    size_t size = size_of(heard->proof_size, heard->notice_size);
+    if (atomic_fetch_add(&mail->bytes, size) + size > HEARD_BYTES) {
+        atomic_fetch_sub(&mail->bytes, size);
+        metrics_add(mail->dropped, 1);
         return;
     }
     struct heard_post *copy = cs_alloc(size);
     copy->kind = HEARD_PAYMENT;
-    copy->listened = told->listened;
-    copy->payment = *told->payment;
-    copy->proof_size = told->proof_size;
-    copy->notice_size = told->notice_size;
-    if (told->proof_size > 0) {
-        memcpy(copy->bytes, told->proof, told->proof_size);
+    copy->listened = heard->listened;
+    copy->payment = *heard->payment;
+    copy->proof_size = heard->proof_size;
+    copy->notice_size = heard->notice_size;
+    if (heard->proof_size > 0) {
+        memcpy(copy->bytes, heard->proof, heard->proof_size);
     }
-    if (told->notice_size > 0) {
-        memcpy(copy->bytes + told->proof_size, told->notice, told->notice_size);
+    if (heard->notice_size > 0) {
+        memcpy(copy->bytes + heard->proof_size, heard->notice, heard->notice_size);
     }
-    post(heard, copy);
+    post(mail, copy);
 }
 
 static void take_payment(struct heard *heard, const struct heard_post *taken)

@@ -20,7 +20,7 @@ void heard_close(struct heard *heard);
 bool heard_on_wake(struct heard *heard);
 
 /* The done of all places (places.h); its context is the struct heard. */
-void heard_listen_done(void *heard, uint64_t handle, enum cs_err err);
+void heard_listen_done(void *context, uint64_t handle, enum cs_err err);
 
 /* How many payments were dropped since the start. */
 uint64_t heard_dropped(const struct heard *heard);

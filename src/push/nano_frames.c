@@ -102,7 +102,7 @@ bool nano_accounts_have(const struct nano_accounts *accounts, const struct addre
 static void sort_and_unite(struct nano_accounts *accounts)
 {
     size_t kept = 0;
-    if (accounts->count == 0) {
+    if (accounts->list == NULL || accounts->count == 0) {
         return;
     }
     qsort(accounts->list, accounts->count, sizeof(*accounts->list), compare_addresses);
