@@ -18,7 +18,7 @@
 #include "config.h"
 #include "http/http.h"
 #include "node/callback.h"
-#include "node/nano.h"
+#include "node/upstream.h"
 #include "push/push.h"
 #include "store/store.h"
 #include "tls.h"
@@ -40,7 +40,7 @@ struct app {
     struct store *store;
     struct http *http;
     struct push *push;
-    struct nano *nano;
+    struct upstream *node;
     struct callback *callback;
     struct admin *admin;
     struct control *control;
@@ -194,10 +194,10 @@ static enum cs_err open_store(struct app *app, char error[ERROR_SIZE])
     return store_open(&options, &app->store, error);
 }
 
-static enum cs_err open_nano(struct app *app, char error[ERROR_SIZE])
+static enum cs_err open_node(struct app *app, char error[ERROR_SIZE])
 {
     const struct config *config = &app->config;
-    const struct nano_options options = {
+    const struct upstream_options options = {
         .rpc = config->nano_rpc,
         .rpc_header = config->nano_rpc_header,
         .rpc_calls_per_s = (uint32_t)config->nano_rpc_calls_per_s,
@@ -214,7 +214,7 @@ static enum cs_err open_nano(struct app *app, char error[ERROR_SIZE])
         .signature = (enum callback_signature)config->verify_signature,
         .metrics = app->metrics,
     };
-    return nano_open(&options, app->store, &app->nano, error);
+    return upstream_open(&options, app->store, &app->node, error);
 }
 
 static void open_http(struct app *app)
@@ -276,13 +276,13 @@ static void open_routes(struct app *app)
     const struct callback_options callback = {
         .secret = app->config.callback_secret,
         .signature = (enum callback_signature)app->config.verify_signature,
-        .sink = nano_callback_sink(app->nano),
+        .sink = upstream_callback_sink(app->node),
         .metrics = app->metrics,
     };
     app->checks[0] = (struct admin_check){.name = "store", .check = check_store, .context = app->store};
-    app->checks[1] = (struct admin_check){.name = "sources", .check = nano_check, .context = app->nano};
+    app->checks[1] = (struct admin_check){.name = "sources", .check = upstream_check, .context = app->node};
     app->warnings[0] = CONFIRM_WARNING;
-    app->upstream = (struct admin_upstream){app->nano, nano_print_report, nano_reconcile};
+    app->upstream = (struct admin_upstream){app->node, upstream_print_report, upstream_reconcile};
     const struct admin_options admin = {
         .checks = app->checks,
         .check_count = sizeof(app->checks) / sizeof(app->checks[0]),
@@ -326,12 +326,12 @@ static enum cs_err start(struct app *app, char error[ERROR_SIZE])
         .page = push_post_page,
         .config = push_post_config,
         .heard = push_post_heard,
-        .watch_context = app->nano,
-        .watched = nano_note_watched,
+        .watch_context = app->node,
+        .watched = upstream_note_watched,
     };
     enum cs_err err = tls_open(&app->tls, &app->config, app->http, app->push, error);
     store_start(app->store, &events);
-    err = err != CS_OK ? err : nano_start(app->nano);
+    err = err != CS_OK ? err : upstream_start(app->node);
     err = err != CS_OK ? err : control_open(app->config.store_data, &app->control, error);
     err = err != CS_OK ? err : push_start(app->push, error);
     err = err != CS_OK ? err : http_start(app->http, error);
@@ -343,12 +343,12 @@ static void stop(struct app *app)
 {
     http_quiesce(app->http);
     push_stop(app->push);
-    nano_stop(app->nano);
+    upstream_stop(app->node);
     store_stop(app->store);
     http_close(app->http);
     admin_close(app->admin);
     callback_close(app->callback);
-    nano_close(app->nano);
+    upstream_close(app->node);
     push_close(app->push);
     if (app->control != NULL) {
         control_close(app->control);
@@ -407,7 +407,7 @@ static int serve(struct app *app)
         metrics_close(app->metrics);
         return 1;
     }
-    if (open_nano(app, error) != CS_OK) {
+    if (open_node(app, error) != CS_OK) {
         fprintf(stderr, "coinslot serve: %s\n", error);
         store_close(app->store);
         metrics_close(app->metrics);

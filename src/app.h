@@ -8,7 +8,7 @@
  *   checkpoint  PASSIVE passes over the WAL; looks at the disk's free space             store/checkpoint.c
  *   replay      reads the pages of sessions that have something to catch up with        store/replay.c
  *   push        the WebSocket server: libwebsockets on our libuv loop                   push/push.c
- *   node        nodes' WebSockets, RPC, confirmation, reconciliation                    node/nano.c
+ *   node        nodes' WebSockets, RPC, confirmation, reconciliation                    node/upstream.c
  *   http        libmicrohttpd's pool: callback and admin API                            http/http.c
  *   deadlines   cuts HTTP connections whose request does not come                       http/deadlines.c
  *

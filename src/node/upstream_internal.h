@@ -1,29 +1,29 @@
 /*
- * nano_internal: what nano's files share, and nobody else sees. On the loop's thread but where it says otherwise.
+ * upstream_internal: what upstream's files share, and nobody else sees. On the loop's thread but where it says otherwise.
  */
-#ifndef COINSLOT_NODE_NANO_INTERNAL_H
-#define COINSLOT_NODE_NANO_INTERNAL_H
+#ifndef COINSLOT_NODE_UPSTREAM_INTERNAL_H
+#define COINSLOT_NODE_UPSTREAM_INTERNAL_H
 
 #include <stdatomic.h>
 
 #include "node/backfill.h"
 #include "node/confirm.h"
-#include "node/nano.h"
 #include "node/nano_source.h"
 #include "node/nano_ws.h"
 #include "node/sources.h"
+#include "node/upstream.h"
 
-#define NANO_BARE_MOST 500 /* confirmations without their block that wait to be asked about */
+#define UPSTREAM_BARE_MOST 500 /* confirmations without their block that wait to be asked about */
 
 struct socket {
-    struct nano *nano;
+    struct upstream *upstream;
     struct nano_ws *ws;
     size_t source; /* its number in `sources` */
     bool connected;
 };
 
-struct nano {
-    struct nano_options options;
+struct upstream {
+    struct upstream_options options;
     struct store *store;
     struct node_loop *loop;
     struct sources *sources;
@@ -32,14 +32,14 @@ struct nano {
     struct backfill *backfill; /* NULL without rpc */
     struct nano_source *source;
     struct nano_ws_counters *counters;
-    struct socket sockets[NANO_SOCKETS_MOST];
+    struct socket sockets[UPSTREAM_SOCKETS_MOST];
     size_t socket_count;
     size_t callback, reconciler; /* their numbers in `sources` */
     uv_timer_t timer, bare_timer;
-    struct nano_bare {
+    struct upstream_bare {
         uint8_t hash[32];
         size_t source;
-    } bare[NANO_BARE_MOST];
+    } bare[UPSTREAM_BARE_MOST];
     size_t bare_count;
 
     /* What the RPC says of the node. */
@@ -63,12 +63,12 @@ struct nano {
 };
 
 /* Once a second: who is alive, what follows from that (nano_watch.c). */
-void nano_watch_tick(struct nano *nano);
+void upstream_watch_tick(struct upstream *upstream);
 /* Whether one of the nodes' WebSockets is connected. */
-bool nano_socket_alive(const struct nano *nano);
+bool upstream_socket_alive(const struct upstream *upstream);
 /* Its number in `sources`. */
-size_t nano_source_of(struct nano *nano, const struct nano_ws *ws);
-/* For nano_ws_events.bare (nano_bare.c). */
-void nano_bare_take(void *nano, struct nano_ws *ws, const uint8_t hash[32]);
+size_t upstream_source_of(struct upstream *upstream, const struct nano_ws *ws);
+/* For nano_ws_events.bare (upstream_bare.c). */
+void upstream_bare_take(void *upstream, struct nano_ws *ws, const uint8_t hash[32]);
 
 #endif

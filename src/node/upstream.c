@@ -1,0 +1,454 @@
+#include "node/upstream.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "node/upstream_internal.h"
+
+#define LOG_MODULE "upstream"
+
+#define POSTS_MOST   65536
+#define TICK_MS      1000
+#define WAITING_MOST 4096  /* calls of the RPC */
+#define QUEUE_MOST   16384 /* payments that wait because the writer's inbox is full */
+
+/* ---- what comes in, on any thread ---------------------------------------------------------------------------------------- */
+
+static void on_callback_alive(void *context)
+{
+    struct upstream *upstream = context;
+    atomic_store(&upstream->cemented_at_callback, atomic_load(&upstream->cemented));
+    if (atomic_exchange(&upstream->callback_at_ms, clock_wall_ms()) == 0) {
+        sources_set_alive(upstream->sources, upstream->callback, true, "");
+    }
+    sources_note_message(upstream->sources, upstream->callback);
+}
+
+static void on_callback_heard(void *context, const struct payment *payment, bool stored, int64_t heard_at_ms)
+{
+    struct upstream *upstream = context;
+    sources_note_payment(upstream->sources, upstream->callback, payment, stored, heard_at_ms);
+}
+
+static void on_callback_waits(void *context, int64_t num, const struct payment *payment)
+{
+    struct upstream *upstream = context;
+    confirm_add(upstream->confirm, num, payment);
+}
+
+static void on_callback_refused(void *context, const char *why)
+{
+    struct upstream *upstream = context;
+    sources_note_lost(upstream->sources, upstream->callback);
+    atomic_store(&upstream->lost, why);
+}
+
+struct callback_sink upstream_callback_sink(struct upstream *upstream)
+{
+    return (struct callback_sink){.context = upstream,
+                                  .alive = on_callback_alive,
+                                  .heard = on_callback_heard,
+                                  .waits = upstream->confirm != NULL ? on_callback_waits : NULL,
+                                  .refused = on_callback_refused};
+}
+
+static void on_contradicted(void *context, const struct address *address)
+{
+    backfill_ask(((struct upstream *)context)->backfill, address);
+}
+
+static void on_found(void *context, const struct payment *payment, bool stored)
+{
+    struct upstream *upstream = context;
+    sources_note_payment(upstream->sources, upstream->reconciler, payment, stored, clock_wall_ms());
+}
+
+static void on_swept(void *context, bool whole)
+{
+    struct upstream *upstream = context;
+    upstream->swept_whole = whole;
+    sources_note_message(upstream->sources, upstream->reconciler);
+}
+
+/* ---- the nodes' WebSockets ------------------------------------------------------------------------------------------------ */
+
+static struct socket *socket_of(struct upstream *upstream, const struct nano_ws *ws)
+{
+    for (size_t i = 0; i < upstream->socket_count; i++) {
+        if (upstream->sockets[i].ws == ws) {
+            return &upstream->sockets[i];
+        }
+    }
+    assert(!"one of ours");
+    return NULL;
+}
+
+size_t upstream_source_of(struct upstream *upstream, const struct nano_ws *ws)
+{
+    return socket_of(upstream, ws)->source;
+}
+
+static void on_connected(void *context, struct nano_ws *ws)
+{
+    struct upstream *upstream = context;
+    struct socket *socket = socket_of(upstream, ws);
+    socket->connected = true;
+    sources_set_alive(upstream->sources, socket->source, true, "");
+    sources_note_message(upstream->sources, socket->source);
+    (void)upstream_reconcile(upstream,
+                             "a node's WebSocket is subscribed: what came before has to be asked for");
+}
+
+static void on_lost(void *context, struct nano_ws *ws, const char *why)
+{
+    struct upstream *upstream = context;
+    struct socket *socket = socket_of(upstream, ws);
+    socket->connected = false;
+    sources_set_alive(upstream->sources, socket->source, false, why);
+}
+
+static void on_confirmed(void *context, struct nano_ws *ws, const struct notice *notice,
+                         enum nano_ws_confirmation confirmation, int64_t time_ms)
+{
+    struct upstream *upstream = context;
+    struct socket *socket = socket_of(upstream, ws);
+    (void)confirmation;
+    sources_note_message(upstream->sources, socket->source);
+    nano_source_take(upstream->source, socket->source, notice, time_ms);
+}
+
+static void on_silent(void *context, struct nano_ws *ws)
+{
+    (void)context;
+    (void)ws; /* `lost` follows, and says it */
+}
+
+static void on_brought(void *context, size_t source, const struct payment *payment, bool stored,
+                       int64_t heard_at_ms)
+{
+    sources_note_payment(((struct upstream *)context)->sources, source, payment, stored, heard_at_ms);
+}
+
+static void on_reading(void *context, bool reading)
+{
+    struct upstream *upstream = context;
+    for (size_t i = 0; i < upstream->socket_count; i++) {
+        nano_ws_set_reading(upstream->sockets[i].ws, reading);
+    }
+}
+
+static void on_refused(void *context)
+{
+    atomic_store(&((struct upstream *)context)->lost, "disk_full");
+}
+
+/* ---- addresses that come and go -------------------------------------------------------------------------------------------- */
+
+struct watched {
+    struct upstream *upstream;
+    struct address address;
+    bool added;
+};
+
+static void watch_on_loop(void *context)
+{
+    struct watched watched = *(struct watched *)context;
+    free(context);
+    for (size_t i = 0; i < watched.upstream->socket_count; i++) {
+        nano_ws_watch(watched.upstream->sockets[i].ws, &watched.address, watched.added);
+    }
+}
+
+void upstream_note_watched(void *context, const struct address *address, enum store_watch watch)
+{
+    struct upstream *upstream = context;
+    if (watch == STORE_WATCH_SUBSCRIBED) {
+        if (upstream->backfill != NULL) {
+            backfill_ask(upstream->backfill, address);
+        }
+        return;
+    }
+    if (upstream->socket_count == 0) {
+        return;
+    }
+    struct watched *watched = cs_alloc(sizeof(*watched));
+    *watched = (struct watched){upstream, *address, watch == STORE_WATCH_BEGUN};
+    enum cs_err err = node_loop_post(upstream->loop, watch_on_loop, watched);
+    if (err != CS_OK) {
+        /* The filter would stay wrong for good: a restart is safe. Never seen: the queue holds tens of thousands. */
+        if (err == CS_EBUSY) {
+            log_die(LOG_MODULE,
+                    "the node thread does not take up new addresses; start again, nothing committed is lost");
+        }
+        free(watched);
+    }
+}
+
+static void watch_at_start(void *context, const struct address *address)
+{
+    struct upstream *upstream = context;
+    for (size_t i = 0; i < upstream->socket_count; i++) {
+        nano_ws_watch(upstream->sockets[i].ws, address, true);
+    }
+}
+
+/* ---- asked from outside -------------------------------------------------------------------------------------------------- */
+
+struct wish {
+    struct upstream *upstream;
+    const char *why;
+};
+
+static void sweep_on_loop(void *context)
+{
+    struct wish wish = *(struct wish *)context;
+    free(context);
+    backfill_sweep(wish.upstream->backfill, wish.why);
+}
+
+bool upstream_reconcile(void *context, const char *why)
+{
+    struct upstream *upstream = context;
+    if (upstream->backfill == NULL) {
+        return false;
+    }
+    struct wish *wish = cs_alloc(sizeof(*wish));
+    *wish = (struct wish){upstream, why};
+    if (node_loop_post(upstream->loop, sweep_on_loop, wish) != CS_OK) {
+        free(wish);
+        return false;
+    }
+    return true;
+}
+
+const char *upstream_check(void *context)
+{
+    return atomic_load(&((struct upstream *)context)->trouble);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------ */
+
+static enum cs_err open_rpc(struct upstream *upstream, char error[UPSTREAM_ERROR_SIZE])
+{
+    const struct upstream_options *options = &upstream->options;
+    char why[RPC_ERROR_SIZE];
+    const struct rpc_options rpc = {
+        .url = options->rpc,
+        .headers = &options->rpc_header,
+        .header_count = options->rpc_header[0] != '\0',
+        .ca_file = options->ca_file,
+        .calls_per_s = options->rpc_calls_per_s,
+        .connections = options->rpc_connections,
+        .timeout_ms = options->rpc_timeout_s * 1000,
+        .waiting_most = WAITING_MOST,
+        .answer_bytes_most = RPC_ANSWER_BYTES_MOST,
+        .metrics = options->metrics,
+    };
+    enum cs_err err = rpc_open(&rpc, upstream->loop, &upstream->rpc, why);
+    if (err != CS_OK) {
+        snprintf(error, UPSTREAM_ERROR_SIZE, "[nano] rpc: %s", why);
+        return err;
+    }
+    const struct backfill_options backfill = {
+        .rpc = upstream->rpc,
+        .store = upstream->store,
+        .loop = upstream->loop,
+        .metrics = options->metrics,
+        .batch = options->batch,
+        .sweep_s = options->sweep_s,
+        .context = upstream,
+        .found = on_found,
+        .swept = on_swept,
+    };
+    upstream->backfill = backfill_open(&backfill);
+    return CS_OK;
+}
+
+static void open_confirm(struct upstream *upstream)
+{
+    const struct confirm_options options = {
+        .rpc = upstream->rpc,
+        .store = upstream->store,
+        .loop = upstream->loop,
+        .metrics = upstream->options.metrics,
+        .context = upstream,
+        .confirmed = on_callback_heard,
+        .contradicted = on_contradicted,
+    };
+    upstream->confirm = confirm_open(&options);
+}
+
+static enum cs_err open_socket(struct upstream *upstream, const char *url, char error[UPSTREAM_ERROR_SIZE])
+{
+    char why[NANO_WS_OPEN_ERROR_SIZE];
+    struct socket *socket = &upstream->sockets[upstream->socket_count];
+    const struct nano_ws_options options = {
+        .loop = upstream->loop,
+        .url = url,
+        .header = upstream->options.ws_header,
+        .ca_file = upstream->options.ca_file[0] != '\0' ? upstream->options.ca_file : NULL,
+        .filter = upstream->options.ws_filter_all ? NANO_WS_FILTER_ALL : NANO_WS_FILTER_ACCOUNTS,
+        .silence_s = upstream->rpc != NULL ? upstream->options.silence_s : 0,
+        .times = &NANO_WS_TIMES,
+        .counters = &upstream->counters[upstream->socket_count],
+        .events = {upstream, on_connected, on_lost, on_confirmed, upstream_bare_take, on_silent},
+    };
+    socket->ws = nano_ws_open(&options, why);
+    if (socket->ws == NULL) {
+        snprintf(error, UPSTREAM_ERROR_SIZE, "[nano] ws: %s", why);
+        return CS_EINVAL;
+    }
+    socket->upstream = upstream;
+    socket->source = sources_add(upstream->sources, SOURCE_NANO_WS, nano_ws_shown_url(socket->ws), true);
+    upstream->socket_count++;
+    return CS_OK;
+}
+
+static enum cs_err open_sockets(struct upstream *upstream, char error[UPSTREAM_ERROR_SIZE])
+{
+    const struct nano_source_options source = {
+        .loop = upstream->loop,
+        .store = upstream->store,
+        .signature = upstream->options.signature,
+        .queue_most = QUEUE_MOST,
+        .metrics = upstream->options.metrics,
+        .context = upstream,
+        .reading = on_reading,
+        .refused = on_refused,
+        .brought = on_brought,
+    };
+    char urls[1024];
+    snprintf(urls, sizeof(urls), "%s", upstream->options.ws);
+    size_t count = 0;
+    for (char *at = urls; *at != '\0'; at += strcspn(at, " ")) {
+        at += strspn(at, " ");
+        count += *at != '\0';
+    }
+    if (count > UPSTREAM_SOCKETS_MOST) {
+        snprintf(error, UPSTREAM_ERROR_SIZE, "[nano] ws has %zu URLs: at most %d", count,
+                 UPSTREAM_SOCKETS_MOST);
+        return CS_EINVAL;
+    }
+    upstream->source = nano_source_open(&source);
+    upstream->counters = nano_ws_counters_open(upstream->options.metrics, count);
+    enum cs_err err = CS_OK;
+    char *rest = NULL;
+    for (char *url = strtok_r(urls, " ", &rest); url != NULL && err == CS_OK;
+         url = strtok_r(NULL, " ", &rest)) {
+        err = open_socket(upstream, url, error);
+    }
+    return err;
+}
+
+enum cs_err upstream_open(const struct upstream_options *options, struct store *store,
+                          struct upstream **opened, char error[UPSTREAM_ERROR_SIZE])
+{
+    if (options->confirm && options->rpc[0] == '\0') {
+        snprintf(
+            error, UPSTREAM_ERROR_SIZE,
+            "[callback] confirm = node asks the node whether a block is confirmed, and [nano] rpc names none: write rpc = "
+            "http://[::1]:7076 under [nano] in the config file (--config), or confirm = source if nobody but your own "
+            "node can call the callback; it is then believed");
+        return CS_EINVAL;
+    }
+    struct upstream *upstream = cs_alloc(sizeof(*upstream));
+    upstream->options = *options;
+    upstream->store = store;
+    upstream->loop = node_loop_open(POSTS_MOST);
+    upstream->sources = sources_open(options->metrics);
+    upstream->callback = sources_add(upstream->sources, SOURCE_CALLBACK, "callback", true);
+    uv_timer_init(node_loop_uv(upstream->loop), &upstream->timer);
+    upstream->timer.data = upstream;
+    uv_timer_init(node_loop_uv(upstream->loop), &upstream->bare_timer);
+    upstream->bare_timer.data = upstream;
+    enum cs_err err = options->rpc[0] != '\0' ? open_rpc(upstream, error) : CS_OK;
+    err = err != CS_OK ? err : open_sockets(upstream, error);
+    if (err != CS_OK) {
+        upstream_stop(upstream);
+        upstream_close(upstream);
+        return err;
+    }
+    if (upstream->rpc != NULL) {
+        upstream->reconciler = sources_add(upstream->sources, SOURCE_BACKFILL, "reconciliation", false);
+    }
+    if (options->confirm) {
+        open_confirm(upstream);
+    }
+    sources_add_metrics(upstream->sources);
+    store_each_watched(store, watch_at_start, upstream);
+    *opened = upstream;
+    return CS_OK;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    upstream_watch_tick(timer->data);
+}
+
+enum cs_err upstream_start(struct upstream *upstream)
+{
+    upstream->started_ns = clock_monotonic_ns();
+    store_note_incident(upstream->store, "started");
+    uv_timer_start(&upstream->timer, on_timer, 0, TICK_MS);
+    for (size_t i = 0; i < upstream->socket_count; i++) {
+        nano_ws_start(upstream->sockets[i].ws);
+    }
+    if (upstream->backfill != NULL) {
+        backfill_sweep(upstream->backfill, "the relay has started");
+    }
+    return node_loop_start(upstream->loop);
+}
+
+void upstream_stop(struct upstream *upstream)
+{
+    node_loop_stop(upstream->loop);
+    for (size_t i = 0; i < upstream->socket_count; i++) {
+        nano_ws_stop(upstream->sockets[i].ws);
+    }
+    if (upstream->rpc != NULL) {
+        rpc_stop(upstream->rpc);
+    }
+}
+
+/* What the writer answered after the stop is dropped here. */
+void upstream_close(struct upstream *upstream)
+{
+    uv_close((uv_handle_t *)&upstream->timer, NULL);
+    uv_close((uv_handle_t *)&upstream->bare_timer, NULL);
+    if (upstream->confirm != NULL) {
+        confirm_stop(upstream->confirm);
+    }
+    if (upstream->backfill != NULL) {
+        backfill_stop(upstream->backfill);
+    }
+    if (upstream->source != NULL) {
+        nano_source_stop(upstream->source);
+    }
+    node_loop_settle(upstream->loop);
+    for (size_t i = 0; i < upstream->socket_count; i++) {
+        nano_ws_close(upstream->sockets[i].ws);
+    }
+    if (upstream->counters != NULL) {
+        nano_ws_counters_close(upstream->counters);
+    }
+    if (upstream->source != NULL) {
+        nano_source_close(upstream->source);
+    }
+    if (upstream->confirm != NULL) {
+        confirm_close(upstream->confirm);
+    }
+    if (upstream->backfill != NULL) {
+        backfill_close(upstream->backfill);
+    }
+    if (upstream->rpc != NULL) {
+        rpc_close(upstream->rpc);
+    }
+    node_loop_settle(upstream->loop);
+    node_loop_close(upstream->loop);
+    sources_close(upstream->sources);
+    free(upstream);
+}
