@@ -173,8 +173,12 @@ static void stop_loop(struct fixture *fixture)
     node_loop_settle(fixture->loop);
 }
 
+/* The writer answers whatever it took, at the latest when the store stops. */
 static void close_fixture(struct fixture *fixture)
 {
+    while (fixture->store.done < fixture->store.count) {
+        commit(&fixture->store, CS_OK, STORE_PAYMENT_DUPLICATE);
+    }
     nano_source_close(fixture->source);
     node_loop_close(fixture->loop);
     metrics_close(fixture->metrics);
