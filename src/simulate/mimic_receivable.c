@@ -49,7 +49,8 @@ static const struct ledger_block **pick(const struct mimic_call *call, const str
                                         const struct listing *listing, uint64_t offset, uint64_t most,
                                         size_t *count)
 {
-    const struct ledger_block **picked = cs_alloc((account->receivable_count + 1) * sizeof(*picked));
+    const struct ledger_block **picked =
+        cs_alloc((account->receivable_count + 1) * sizeof(const struct ledger_block *));
     *count = 0;
     for (size_t i = 0; i < account->receivable_count && *count < most; i++) {
         const struct ledger_block *send = ledger_block(call->ledger, account->receivable[i]);
@@ -120,7 +121,7 @@ void mimic_receivable(struct mimic_call *call)
     const struct ledger_block **sends =
         pick(call, account, &listing, sorts ? 0 : listing.offset, sorts ? UINT64_MAX : listing.count, &count);
     if (sorts) {
-        qsort(sends, count, sizeof(sends[0]), compare_amounts);
+        qsort(sends, count, sizeof(const struct ledger_block *), compare_amounts);
         first = listing.offset < count ? (size_t)listing.offset : count;
         count = listing.count < count - first ? (size_t)listing.count : count - first;
     }
@@ -148,7 +149,7 @@ static void put_account(const struct mimic_call *call, const struct listing *lis
         pick(call, ledger_account(call->ledger, number), listing, 0, listing->count, &count);
     if (count > 0) {
         if (listing->sorting && !listing->simple) {
-            qsort(sends, count, sizeof(sends[0]),
+            qsort(sends, count, sizeof(const struct ledger_block *),
                   compare_amounts); /* the first `count` by hash, then sorted */
         }
         char name[ADDRESS_TEXT_SIZE];

@@ -202,9 +202,9 @@ static void answer_telemetry(struct mimic_call *call)
     mimic_put_number(answer, "timestamp", (uint64_t)call->options->now_ms(call->options->context));
     tree_put(answer, "active_difficulty", "ffc0000000000000");
     uint8_t random[64];
-    char name[ADDRESS_TEXT_SIZE], signature[129];
-    mimic_account_text(genesis_hash(call), name);
-    memcpy(name, "node_", 5); /* instead of nano_ */
+    char account[ADDRESS_TEXT_SIZE], name[ADDRESS_TEXT_SIZE], signature[129];
+    mimic_account_text(genesis_hash(call), account);
+    snprintf(name, sizeof(name), "node_%s", account + 5); /* instead of nano_ */
     tree_put(answer, "node_id", name);
     randombytes_buf(random, sizeof(random));
     hex_encode_upper(random, sizeof(random), signature);

@@ -150,6 +150,19 @@ def test_receivable_obeys_its_flags_as_recorded(simnode):
     assert simnode.rpc("receivable", account=account, include_only_confirmed=False)["blocks"] == [passive]
 
 
+def test_spellings_are_echoed_or_made_the_nodes_own(simnode):
+    account = simnode.account()
+    (hash,) = simnode.pay(account)
+    simnode.pocket(account)
+    old = account.replace("nano_", "xrb_")
+    assert list(simnode.rpc("accounts_balances", accounts=[old])["balances"]) == [old]
+    assert list(simnode.rpc("accounts_frontiers", accounts=[old])["frontiers"]) == [account]
+    assert list(simnode.rpc("blocks_info", hashes=[hash.lower()])["blocks"]) == [hash.lower()]
+    simnode.pay(account)
+    assert list(simnode.rpc("accounts_receivable", accounts=[old])["blocks"]) == [account]
+    assert simnode.rpc("account_balance", account=account.replace("_", "-"))["deprecated_account_format"] == "1"
+
+
 # ---- the WebSocket ------------------------------------------------------------------------------------------------------
 
 
