@@ -10,6 +10,7 @@
  *   push        the WebSocket server: libwebsockets on our libuv loop                   push/push.c
  *   node        nodes' WebSockets, RPC, confirmation, reconciliation                    node/upstream.c
  *   http        libmicrohttpd's pool: callback and admin API                            http/http.c
+ *   acceptor    takes HTTP connections, or turns them away                              http/acceptor.c
  *   deadlines   cuts HTTP connections whose request does not come                       http/deadlines.c
  *
  * They share the store's inbox, its directory under a read lock, and each one's mailbox; nothing else.

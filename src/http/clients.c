@@ -113,40 +113,44 @@ static struct client *find(struct clients *clients, const struct key *key)
     return client;
 }
 
-enum clients_verdict clients_judge(struct clients *clients, const struct sockaddr *address)
+/* With the lock held. `client` may be NULL: it has none yet. */
+static enum clients_verdict judge(const struct clients *clients, const struct client *client, bool loopback)
+{
+    if (clients->count >= (size_t)clients->most + (loopback ? clients->loopback_more : 0)) {
+        return CLIENTS_TOO_MANY;
+    }
+    if (clients->per_ip_most > 0 && !loopback && client != NULL && client->count >= clients->per_ip_most) {
+        return CLIENTS_TOO_MANY_PER_IP;
+    }
+    return CLIENTS_WELCOME;
+}
+
+/* With the lock held. */
+static struct client *add(struct clients *clients, const struct key *key)
+{
+    struct client **bucket = bucket_of(clients, key);
+    struct client *client = cs_alloc(sizeof(*client));
+    client->key = *key;
+    client->next = *bucket;
+    *bucket = client;
+    return client;
+}
+
+enum clients_verdict clients_enter(struct clients *clients, const struct sockaddr *address,
+                                   struct client **client)
 {
     struct key key = key_of(address);
-    enum clients_verdict verdict = CLIENTS_WELCOME;
     bool loopback = clients_is_loopback(address);
     pthread_mutex_lock(&clients->lock);
-    if (clients->count >= (size_t)clients->most + (loopback ? clients->loopback_more : 0)) {
-        verdict = CLIENTS_TOO_MANY;
-    } else if (clients->per_ip_most > 0 && !loopback) {
-        const struct client *client = find(clients, &key);
-        if (client != NULL && client->count >= clients->per_ip_most) {
-            verdict = CLIENTS_TOO_MANY_PER_IP;
-        }
+    struct client *found = find(clients, &key);
+    enum clients_verdict verdict = judge(clients, found, loopback);
+    if (verdict == CLIENTS_WELCOME) {
+        *client = found != NULL ? found : add(clients, &key);
+        (*client)->count++;
+        clients->count++;
     }
     pthread_mutex_unlock(&clients->lock);
     return verdict;
-}
-
-struct client *clients_enter(struct clients *clients, const struct sockaddr *address)
-{
-    struct key key = key_of(address);
-    pthread_mutex_lock(&clients->lock);
-    struct client *client = find(clients, &key);
-    if (client == NULL) {
-        struct client **bucket = bucket_of(clients, &key);
-        client = cs_alloc(sizeof(*client));
-        client->key = key;
-        client->next = *bucket;
-        *bucket = client;
-    }
-    client->count++;
-    clients->count++;
-    pthread_mutex_unlock(&clients->lock);
-    return client;
 }
 
 void clients_leave(struct clients *clients, struct client *client)

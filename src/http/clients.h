@@ -20,10 +20,9 @@ enum clients_verdict { CLIENTS_WELCOME, CLIENTS_TOO_MANY, CLIENTS_TOO_MANY_PER_I
 struct clients *clients_open(uint32_t most, uint32_t loopback_more, uint32_t per_ip_most);
 void clients_close(struct clients *clients); /* nobody is connected any more */
 
-/* Asked before a connection is taken; it does not count it, so that several threads may overshoot a limit by
- * one each. */
-enum clients_verdict clients_judge(struct clients *clients, const struct sockaddr *address);
-struct client *clients_enter(struct clients *clients, const struct sockaddr *address);
+/* Counts a connection, if there is room for it; only then is *client set. */
+enum clients_verdict clients_enter(struct clients *clients, const struct sockaddr *address,
+                                   struct client **client);
 void clients_leave(struct clients *clients, struct client *client);
 size_t clients_count(struct clients *clients);
 

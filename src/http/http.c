@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "http/acceptor.h"
 #include "http/listen.h"
 #include "http/request.h"
 #include "http/tls.h"
@@ -25,30 +26,12 @@
 
 /* ---- what MHD calls, on the pool's threads ------------------------------------------------------------- */
 
-static enum MHD_Result on_accept(void *context, const struct sockaddr *address, socklen_t size)
-{
-    struct http *http = context;
-    (void)size;
-    switch (clients_judge(http->clients, address)) {
-    case CLIENTS_WELCOME:
-        return MHD_YES;
-    case CLIENTS_TOO_MANY:
-        metrics_add(http->refused_total, 1);
-        break;
-    case CLIENTS_TOO_MANY_PER_IP:
-        metrics_add(http->refused_per_ip, 1);
-        break;
-    }
-    return MHD_NO;
-}
-
 static struct connection *open_connection(struct http *http, struct MHD_Connection *mhd)
 {
     struct connection *connection = cs_alloc(sizeof(*connection));
     connection->http = http;
-    connection->client = clients_enter(
-        http->clients, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
     connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    connection->client = acceptor_claim(http->acceptor, connection->fd);
     deadline_set(http->deadlines, &connection->deadline, connection->fd);
     return connection;
 }
@@ -183,6 +166,13 @@ __attribute__((noreturn)) static void on_panic(void *context, const char *file, 
             reason != NULL ? reason : "no reason given");
 }
 
+/* On the acceptor's thread. */
+static bool hand_over(void *context, int fd, const struct sockaddr *address, socklen_t size)
+{
+    struct http *http = context;
+    return MHD_add_connection(http->daemon, fd, address, size) == MHD_YES;
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
 static int64_t count_connections(void *context)
@@ -216,7 +206,6 @@ struct http *http_open(const struct http_options *options)
     struct http *http = cs_alloc(sizeof(*http));
     http->options = *options;
     http->host = cs_strdup(options->host);
-    http->quiesced_socket = -1;
     http->router = router_open();
     http->clients = clients_open(options->connections_most, options->connections_loopback,
                                  options->connections_per_ip_most);
@@ -254,8 +243,7 @@ enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
     }
     MHD_set_panic_func(on_panic, NULL);
     http->deadlines = deadlines_open(http->options.request_timeout_s, http->cut);
-    /* MHD deals its limit out among the threads and lets connections wait beyond it; ours (on_accept) is for
-     * all and refuses. */
+    /* MHD deals its limit out among the threads: each may have all that the acceptor lets in. */
     unsigned most =
         (http->options.connections_most + http->options.connections_loopback + http->options.threads) *
         http->options.threads;
@@ -270,7 +258,6 @@ enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, http},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, http},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, http},
-        {MHD_OPTION_LISTEN_SOCKET, listening, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)most, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)http->options.idle_timeout_s, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, NULL},
@@ -282,13 +269,24 @@ enum cs_err http_start(struct http *http, char error[HTTP_ERROR_SIZE])
     };
     http->daemon =
         MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-                             MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0),
-                         0, on_accept, http, on_request, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+                             MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET | (tls ? MHD_USE_TLS : 0),
+                         0, NULL, NULL, on_request, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
     if (http->daemon == NULL) {
         snprintf(error, HTTP_ERROR_SIZE,
                  "http: cannot start its threads: %s; allow more threads or open files", strerror(errno));
+        close(listening);
         return CS_EIO;
     }
+    const struct acceptor_options accepts = {
+        .listening = listening,
+        .clients = http->clients,
+        .hand_over = hand_over,
+        .context = http,
+        .refused_total = http->refused_total,
+        .refused_per_ip = http->refused_per_ip,
+    };
+    http->acceptor = acceptor_open(&accepts);
+    acceptor_start(http->acceptor); /* its connections look for it in http */
     return CS_OK;
 }
 
@@ -297,20 +295,12 @@ uint16_t http_port(const struct http *http)
     return http->port;
 }
 
-/*
- * The socket stays open until the threads are gone, for one of them may just be about to accept from its
- * number; shut down, it refuses whoever knocks.
- */
 void http_quiesce(struct http *http)
 {
-    if (http->daemon == NULL || atomic_exchange(&http->quiesced, true)) {
-        return;
+    if (http->daemon != NULL) {
+        atomic_store(&http->quiesced, true);
+        acceptor_stop(http->acceptor);
     }
-    http->quiesced_socket = MHD_quiesce_daemon(http->daemon);
-    if (http->quiesced_socket < 0) {
-        log_die(LOG_MODULE, "cannot stop listening: libmicrohttpd does not give the socket back");
-    }
-    shutdown(http->quiesced_socket, SHUT_RDWR);
 }
 
 static void wait_for_answers(struct http *http)
@@ -333,7 +323,7 @@ void http_close(struct http *http)
         atomic_store(&http->closing, true);
         wait_for_answers(http);
         MHD_stop_daemon(http->daemon);
-        close(http->quiesced_socket);
+        acceptor_close(http->acceptor);
     }
     if (http->deadlines != NULL) {
         deadlines_close(http->deadlines);

@@ -60,7 +60,7 @@ enum cs_err listen_open(const char *host, uint16_t *port, int *socket_fd, char e
     struct sockaddr_storage bound;
     memset(&bound, 0, sizeof(bound));
     socklen_t size = sizeof(bound);
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     /* A restart must not wait for the old connections' TIME_WAIT; a live listener still excludes us. */
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0 ||

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "http/acceptor.h"
 #include "http/clients.h"
 #include "http/deadlines.h"
 #include "http/http.h"
@@ -32,7 +33,7 @@ struct http {
     char *host;
     uint16_t port;
     struct MHD_Daemon *daemon;
-    int quiesced_socket; /* ours to close once its threads are gone; -1 before */
+    struct acceptor *acceptor; /* NULL before the start */
     struct router *router;
     struct clients *clients;
     struct deadlines *deadlines; /* NULL before the start */

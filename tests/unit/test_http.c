@@ -759,18 +759,29 @@ static void peer_at(struct sockaddr_storage *address, const char *text)
     }
 }
 
-static enum clients_verdict judge(struct clients *clients, const char *text)
+static enum clients_verdict knock(struct clients *clients, const char *text, struct client **client)
 {
     struct sockaddr_storage address;
     peer_at(&address, text);
-    return clients_judge(clients, (struct sockaddr *)&address);
+    return clients_enter(clients, (struct sockaddr *)&address, client);
+}
+
+/* Whether there is room: comes, and goes again. */
+static enum clients_verdict judge(struct clients *clients, const char *text)
+{
+    struct client *client = NULL;
+    enum clients_verdict verdict = knock(clients, text, &client);
+    if (verdict == CLIENTS_WELCOME) {
+        clients_leave(clients, client);
+    }
+    return verdict;
 }
 
 static struct client *enter(struct clients *clients, const char *text)
 {
-    struct sockaddr_storage address;
-    peer_at(&address, text);
-    return clients_enter(clients, (struct sockaddr *)&address);
+    struct client *client = NULL;
+    assert_int_equal(knock(clients, text, &client), CLIENTS_WELCOME);
+    return client;
 }
 
 static void addresses_are_limited_each_but_loopback_is_not(void **state)
