@@ -1,4 +1,10 @@
-"""Payments flow while sockets are held and wrong handshakes pour in."""
+"""
+Payments flow while sockets are held and wrong handshakes pour in: their p99 at most doubles.
+
+What is measured is what the attack costs the relay. So the attacker takes only processor time that is left over (tests/lib/attacker.py), quiet and
+attacked halves take turns, and the store is in memory where the machine has such a file system: a disk's stalls, by other programs' doing, take longer
+than anything here, and the attack writes nothing. A round in which the attacker did not come to half its rate is no attack and does not count.
+"""
 
 import json
 import os
@@ -6,25 +12,29 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+import attacker as attacking
 from network import ADDRESS, run_in_own_network
 from node import FakeNode
 from relay import BINARY, CONFIG, ROOT, Relay, wait_until
 from session import Loop, Session
 
 RELEASE = ROOT / "build" / "release" / "coinslot"
-ATTACKER = ROOT / "tests" / "lib" / "attacker.py"
+ATTACKER = Path(attacking.__file__)
+MEMORY = Path("/dev/shm")
 
 SOCKETS = 2000
-ROUNDS, ROUNDS_MOST = 3, 9  # more than three only where the machine is so busy that three tell nothing
-PAYMENTS = 100  # in half a round
+ROUNDS, ROUNDS_MOST = 3, 9  # that count; more than three only where the machine is so busy that three tell nothing
+PAYMENTS = 200  # in half a round
 EVERY_S = 0.015
-SECOND_MS = 1000
+FLOOR_MS = 10  # below it lies what a scheduler does to four threads in a row on two busy processors
+SECOND_MS = 1000  # in which a machine has to know that it was paid, however busy
 WARM_UP = 30
 WAITING, HTTP, RESERVED = 800, 900, 50  # fewer than the attacker wants of each
 # The attacker stands for many machines: no limit per address helps against it.
@@ -66,10 +76,11 @@ def pay(relay, device, notices):
 
 
 def holds(quiet, attacked):
-    """At most doubled is what is aimed at, and what the printed figures tell on a quiet machine. What has to hold on any: the second in which a
-    machine must know that it was paid."""
-    before, under = statistics.median(quiet), statistics.median(attacked)
-    return under <= max(2 * before, SECOND_MS)
+    return statistics.median(attacked) <= max(2 * statistics.median(quiet), FLOOR_MS)
+
+
+def was_attack(did):
+    return did["wrong"] >= attacking.RATE["wrong"] * did["seconds"] / 2
 
 
 def rss_kb(pid):
@@ -77,7 +88,7 @@ def rss_kb(pid):
 
 
 class Watch:
-    """The most that each of these numbers came to."""
+    """The most that each of these numbers came to. Looks seldom: it runs beside what measures."""
 
     def __init__(self, relay):
         self._relay, self._stop, self.most = relay, threading.Event(), {}
@@ -85,7 +96,7 @@ class Watch:
         self._thread.start()
 
     def _run(self):
-        while not self._stop.wait(0.1):
+        while not self._stop.wait(0.3):
             metrics = self._relay.metrics()
             numbers = {name: metrics[f"coinslot_{name}"] for name in ("connections_waiting", "http_connections", "sessions")}
             numbers["rss_mb"] = rss_kb(self._relay.process.pid) / 1024
@@ -99,11 +110,15 @@ class Watch:
         return self.most
 
 
+def rises(relay, name, to):
+    return wait_until(lambda: relay.metrics()[name] >= to, 60, f"{name} under attack")
+
+
 def attack(relay):
     command = [sys.executable, str(ATTACKER), ADDRESS, str(relay.http_port), str(relay.ws_port), str(SOCKETS)]
     attacker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] >= 0.9 * WAITING, 60, "the attack")
-    wait_until(lambda: relay.metrics()["coinslot_http_connections"] >= 0.9 * HTTP, 60, "the attack")
+    rises(relay, "coinslot_connections_waiting", 0.9 * WAITING)
+    rises(relay, "coinslot_http_connections", 0.9 * HTTP)
     return attacker
 
 
@@ -115,38 +130,79 @@ def end(relay, attacker):
     return did
 
 
+class Rounds:
+    """Quiet and attacked in turns, watched alike."""
+
+    def __init__(self, relay, device, send):
+        self._relay, self._device, self._send = relay, device, send
+        self.quiet, self.attacked = [], []  # p99 in ms, of the rounds that count
+        self.weak = []  # of those that do not
+        self.most, self.did, self.paid = {}, {}, []
+
+    def pay(self, count):
+        notices = [self._send() for _ in range(count)]
+        self.paid += [notice.hash for notice in notices]
+        return pay(self._relay, self._device, notices)
+
+    def _half(self):
+        watch = Watch(self._relay)
+        try:
+            return self.pay(PAYMENTS)
+        finally:
+            for name, number in watch.stop().items():
+                self.most[name] = max(number, self.most.get(name, 0))
+
+    def one(self):
+        quiet = self._half()
+        attacker = attack(self._relay)
+        attacked = self._half()
+        did = end(self._relay, attacker)
+        for name, number in did.items():
+            self.did[name] = max(number, self.did.get(name, 0)) if name == "most_held" else self.did.get(name, 0) + number
+        if was_attack(did):
+            self.quiet.append(quiet)
+            self.attacked.append(attacked)
+        else:
+            self.weak.append(attacked)
+
+    def run(self):
+        for _ in range(ROUNDS_MOST):
+            self.one()
+            if len(self.quiet) >= ROUNDS and holds(self.quiet, self.attacked):
+                return
+
+    def tell(self):
+        def medians(numbers):
+            return f"{statistics.median(numbers):.1f} of {[round(number, 1) for number in numbers]}" if numbers else "none"
+
+        did = {name: round(number) for name, number in self.did.items()}
+        rate = {name: round(self.did[name] / self.did["seconds"]) for name in attacking.RATE}
+        print(f"\np99 in ms, from the node's call to the device: quiet {medians(self.quiet)}, attacked {medians(self.attacked)}")
+        print(f"rounds that do not count, for the attacker got no processor: {medians(self.weak)}")
+        print(f"the attacker: {did}; a second it wanted {attacking.RATE} and did {rate}")
+        print(f"the relay's most: {self.most}")
+
+
 @pytest.mark.skipif("tsan" in BINARY.parts, reason="once is enough: it runs the release binary in any case")
 def test_payments_flow_while_sockets_are_held_and_wrong_handshakes_pour_in(tmp_path, signer):
     assert RELEASE.exists(), "this needs the release binary: ./dev build"
     payer, shop = signer.account("payer under attack"), signer.account("shop under attack")
-    notices = [payer.send(shop, 1) for _ in range(WARM_UP + ROUNDS_MOST * 2 * PAYMENTS)]
 
-    def elsewhere():
-        relay = Relay(tmp_path / "relay", CONFIG + LIMITS, http="0.0.0.0:0", ws="0.0.0.0:0", binary=RELEASE).start()
+    def elsewhere(folder):
+        relay = Relay(folder / "relay", CONFIG + LIMITS, http="0.0.0.0:0", ws="0.0.0.0:0", binary=RELEASE).start()
         made = relay.create_device()
         relay.subscribe(made, shop)
         device = Device(relay, made)
-        left = iter(notices)
-        pay(relay, device, [next(left) for _ in range(WARM_UP)])
-        quiet, attacked, most, did = [], [], {}, {}
-        while len(quiet) < ROUNDS or (len(quiet) < ROUNDS_MOST and not holds(quiet, attacked)):
-            quiet.append(pay(relay, device, [next(left) for _ in range(PAYMENTS)]))
-            attacker = attack(relay)
-            watch = Watch(relay)
-            attacked.append(pay(relay, device, [next(left) for _ in range(PAYMENTS)]))
-            for name, number in watch.stop().items():
-                most[name] = max(number, most.get(name, 0))
-            for name, number in end(relay, attacker).items():
-                did[name] = max(number, did.get(name, 0)) if name == "most_held" else did.get(name, 0) + number
+        rounds = Rounds(relay, device, lambda: payer.send(shop, 1))
+        rounds.pay(WARM_UP)
+        rounds.run()
         late = Session(Loop(), f"ws://{ADDRESS}:{relay.ws_port}")  # there is room again
         late.receive("challenge")
         turned_away = {name: int(number) for name, number in relay.metrics().items() if "refused" in name and number > 0}
-        print(f"\np99 in ms, from the node's call to the device: quiet {quiet}, attacked {attacked}")
-        print(f"the attacker: {did}")
-        print(f"the relay's most: {most}")
+        rounds.tell()
         print(f"turned away: {turned_away}")
 
-        paid = [notice.hash for notice in notices[: WARM_UP + len(quiet) * 2 * PAYMENTS]]
+        paid, most, did = rounds.paid, rounds.most, rounds.did
         assert [payment["hash"] for payment in relay.payments()][::-1] == paid
         assert list(device.got) == paid and device.seqs == list(range(1, len(paid) + 1))
         assert did["most_held"] >= 0.9 * (WAITING + HTTP) and did["wrong"] > 100
@@ -155,7 +211,9 @@ def test_payments_flow_while_sockets_are_held_and_wrong_handshakes_pour_in(tmp_p
         assert most["files"] < WAITING + HTTP + RESERVED + 100
         assert turned_away['coinslot_sessions_refused_total{reason="waiting"}'] > 0
         assert turned_away['coinslot_http_connections_refused_total{limit="total"}'] > 0
-        assert holds(quiet, attacked), (quiet, attacked)
+        assert statistics.median(rounds.attacked + rounds.weak) <= SECOND_MS
+        assert len(rounds.quiet) < ROUNDS or holds(rounds.quiet, rounds.attacked), (rounds.quiet, rounds.attacked)
         relay.close()
 
-    run_in_own_network(elsewhere)
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else tmp_path) as folder:
+        run_in_own_network(lambda: elsewhere(Path(folder)))
