@@ -21,14 +21,15 @@
 #include "push/tls.h"
 #include "push/waiting.h"
 
-#define PAGES_MOST       64 /* in the mailbox; then the replayer waits */
-#define POSTS_AT_ONCE    256
-#define RETRY_MS         20
-#define SECOND_MS        1000
-#define TICK_MS          100
-#define STOP_PATIENCE_MS 3000
-#define FILES_MORE       3072    /* descriptors for everything but sessions */
-#define FILES_SANE       1048576 /* libwebsockets lays its tables out for the whole limit */
+#define PAGES_MOST        64 /* in the mailbox; then the replayer waits */
+#define POSTS_AT_ONCE     256
+#define RETRY_MS          20
+#define SECOND_MS         1000
+#define TICK_MS           100
+#define STOP_PATIENCE_MS  3000
+#define LIBRARY_TIMEOUT_S 5
+#define FILES_MORE        3072    /* descriptors for everything but sessions */
+#define FILES_SANE        1048576 /* libwebsockets lays its tables out for the whole limit */
 
 /* ---- the mailbox, from any thread ---------------------------------------------------------------------- */
 
@@ -357,8 +358,9 @@ static struct lws_context *create_context(struct push *push)
         .gid = -1,
         .uid = -1,
         .retry_and_idle_policy = &no_pings,
-        .timeout_secs = push->options.hello_timeout_s,
-        .timeout_secs_ah_idle = push->options.hello_timeout_s,
+        /* A net below ours (waiting.h), which has to be the first: it counts. */
+        .timeout_secs = push->options.hello_timeout_s + LIBRARY_TIMEOUT_S,
+        .timeout_secs_ah_idle = push->options.hello_timeout_s + LIBRARY_TIMEOUT_S,
         .server_string = "coinslot",
     };
     push_tls_prepare(push, &info);
