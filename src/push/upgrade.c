@@ -15,7 +15,8 @@
 #include "push/waiting.h"
 
 static const struct session_protocol *const SPOKEN[] = {&DEVICE_PROTOCOL, &LEGACY_PROTOCOL, &NANO_PROTOCOL};
-#define SPOKEN_COUNT (sizeof(SPOKEN) / sizeof(SPOKEN[0]))
+#define HTTP_STATUS_UPGRADE_REQUIRED 426
+#define SPOKEN_COUNT                 (sizeof(SPOKEN) / sizeof(SPOKEN[0]))
 
 bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address)
 {
@@ -86,13 +87,13 @@ static bool is_full(struct push *push, struct lws *wsi)
  * 1: answered. libwebsockets' own helper answers HTTP/1.0 before an upgrade, which Python's `websockets` takes for no answer at all: then
  * nobody would read why. Any words may follow the status (RFC 9112, section 4).
  */
-static int answer(struct lws *wsi, unsigned int status, const char *why)
+static int answer(struct lws *wsi, unsigned int status, const char *headers, const char *why)
 {
     char bytes[LWS_PRE + 512];
     int length = snprintf(bytes + LWS_PRE, sizeof(bytes) - LWS_PRE,
-                          "HTTP/1.1 %u Refused\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+                          "HTTP/1.1 %u Refused\r\nConnection: close\r\n%sContent-Type: text/plain\r\n"
                           "Content-Length: %zu\r\n\r\n%s\n",
-                          status, strlen(why) + 1, why);
+                          status, headers, strlen(why) + 1, why);
     assert(length > 0 && (size_t)length < sizeof(bytes) - LWS_PRE);
     int written = lws_write(wsi, (unsigned char *)bytes + LWS_PRE, (size_t)length, LWS_WRITE_HTTP_HEADERS);
     return written == length ? 1 : -1;
@@ -124,7 +125,7 @@ static int judge_upgrade(struct push *push, struct lws *wsi)
     } else {
         return 0;
     }
-    return answer(wsi, status, why);
+    return answer(wsi, status, "", why);
 }
 
 int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
@@ -151,10 +152,9 @@ int upgrade_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return 1; /* this name is no subprotocol */
     case LWS_CALLBACK_HTTP:
-        if (lws_return_http_status(wsi, 426, "This port speaks WebSocket.") != 0) {
-            return -1;
-        }
-        return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
+        /* And that is the end: handshakes_per_s counts connections, so a connection has one request. (RFC 9110, section 15.5.22) */
+        answer(wsi, HTTP_STATUS_UPGRADE_REQUIRED, "Upgrade: websocket\r\n", "This port speaks WebSocket.");
+        return -1;
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, length);
     }

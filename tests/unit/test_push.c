@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "delivery/cursor.h"
 #include "lib/schema.h"
+#include "lib/wire.h"
 #include "lib/ws_client.h"
 #include "push/device_frames.h"
 #include "push/push.h"
@@ -1840,6 +1841,26 @@ static void past_sessions_most_the_answer_is_503(void **state)
     stop();
 }
 
+/* Who asks for one thing after another costs as much as many that connect, and handshakes_per_s counts connections. */
+static void a_connection_has_one_request(void **state)
+{
+    (void)state;
+    char text[4096];
+    size_t length = 0;
+    ssize_t got;
+    int fd = wire_dial(port);
+    wire_put(fd, "GET /device HTTP/1.1\r\nHost: x\r\n\r\nGET /device HTTP/1.1\r\nHost: x\r\n\r\n");
+    while ((got = wire_get(fd, text + length, sizeof(text) - 1 - length, WIRE_WAIT_MS / 2)) > 0) {
+        length += (size_t)got;
+    }
+    close(fd);
+    text[length] = '\0';
+    assert_int_equal(got, 0); /* long before hello_timeout_s */
+    assert_memory_equal(text, "HTTP/1.1 426 ", 13);
+    assert_null(strstr(text + 13, "HTTP/1.1 "));
+    assert_non_null(strstr(text, "\r\nUpgrade: websocket\r\n")); /* RFC 9110, section 15.5.22 */
+}
+
 static void a_taken_address_is_told(void **state)
 {
     (void)state;
@@ -2017,6 +2038,7 @@ int main(void)
         WITH_RELAY(meters_that_come_and_go_miss_nothing_while_payments_keep_arriving),
         cmocka_unit_test(silence_is_found_by_pings_in_both_directions),
         cmocka_unit_test(past_sessions_most_the_answer_is_503),
+        WITH_RELAY(a_connection_has_one_request),
         cmocka_unit_test(stopping_closes_every_session_with_1001_and_drops_later_posts),
         cmocka_unit_test(a_session_that_does_not_answer_the_close_does_not_hold_up_stopping),
     };
