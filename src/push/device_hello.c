@@ -169,6 +169,10 @@ void device_take_hello(struct device *device, const struct device_hello *hello, 
     } else if (!agree(device, hello)) {
         return;
     }
+    if (!session_settle(device->session)) {
+        device_fail(device, DEVICE_CLOSE_BUSY, "there are too many sessions; connect again later");
+        return;
+    }
     device->phase = DEVICE_BEGINNING;
     session_set_timeout(device->session, 0);
     device->status = (struct store_status){.uptime_s = INT64_MIN,

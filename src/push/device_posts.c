@@ -121,7 +121,6 @@ static void take_begun(struct push *push, struct device *device, const struct po
     const struct store_begun *begun = &post->begun;
     device->store = begun->session;
     device->phase = DEVICE_LIVE;
-    session_settle(device->session);
     outbox_init(&device->outbox, begun->acked, begun->head, begun->window);
     metrics_add(push->counters.opened, 1);
     atomic_fetch_add_explicit(&push->counters.sessions, 1, memory_order_relaxed);

@@ -145,8 +145,13 @@ static bool let_in(struct legacy *legacy, const struct legacy_request *request)
         return false;
     }
     if (!legacy->admitted) {
+        if (!session_settle(legacy->session)) {
+            metrics_add(push->counters.refused_full, 1);
+            complain(legacy, "there are too many sessions; connect again later");
+            end(legacy, CLOSE_TRY_LATER, "too_many");
+            return false;
+        }
         legacy->admitted = true;
-        session_settle(legacy->session);
         atomic_fetch_add_explicit(&legacy->server->sessions, 1, memory_order_relaxed);
         session_set_timeout_ms(legacy->session, look_after_ms(&push->options));
     }

@@ -119,12 +119,16 @@ static void *nano_begin(struct session *session)
     nano->session = session;
     nano->server = push->nano;
     atomic_fetch_add_explicit(&nano->server->sessions, 1, memory_order_relaxed);
-    session_settle(session);
+    if (!session_settle(session)) {
+        nano_complain(nano, "there are too many sessions; connect again later", NULL);
+        nano_end(nano, NANO_CLOSE_TRY_LATER, "too_many");
+        return nano;
+    }
     char key[DOOR_KEY_SIZE];
     if (push->options.nano_api == POLICY_KEY && door_read_key(session_wsi(session), key)) {
         store_hash_token(push->store, key, nano->token);
     }
-    session_set_timeout(session, push->options.ping_interval_s);
+    session_set_timeout_ms(session, push->options.ping_interval_s * 1000);
     return nano;
 }
 
@@ -164,7 +168,7 @@ static void nano_timeout(void *state)
         nano_end(nano, NANO_CLOSE_POLICY, "unauthorized");
         return;
     }
-    session_set_timeout(nano->session, push->options.ping_interval_s);
+    session_set_timeout_ms(nano->session, push->options.ping_interval_s * 1000);
 }
 
 static void nano_second(void *state)

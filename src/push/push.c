@@ -300,7 +300,7 @@ struct push *push_open(const struct push_options *options, struct store *store)
         inbox_open(SIZE_MAX); /* bounded by what the cursors let out: a window and a few words a session */
     pthread_mutex_init(&push->gate, NULL);
     pthread_cond_init(&push->gate_opened, NULL);
-    push->sessions = sessions_open(options->sessions_most);
+    push->sessions = sessions_open(options);
     push->tally = tally_open();
     waiting_open(push);
     push_counters_open(&push->counters, options->metrics);

@@ -43,7 +43,8 @@ struct session {
     bool ping_wanted; /* it is still to be sent */
     bool over;        /* libwebsockets is about to close the connection */
     bool closing;     /* the close frame is all that is left to send */
-    bool counted;     /* among its peer's */
+    bool settled;     /* and counted among its peer's, unless that is loopback */
+    bool loopback;
     struct wheel_timer timeout, silence;
     /* Whose; an IPv4 address fits too. Kept, for a socket that was reset does not know its peer any more. */
     struct sockaddr_in6 peer;
@@ -61,13 +62,17 @@ struct slot {
 
 struct sessions {
     uint32_t most, count, first_free;
+    uint32_t settled, settled_most;
     struct slot slots[];
 };
 
-struct sessions *sessions_open(uint32_t most)
+/* Whoever has not settled is among those that wait, so that there is a slot for everybody. */
+struct sessions *sessions_open(const struct push_options *options)
 {
+    uint32_t most = options->sessions_most + options->waiting_most;
     struct sessions *sessions = cs_alloc(sizeof(*sessions) + most * sizeof(struct slot));
     sessions->most = most;
+    sessions->settled_most = options->sessions_most;
     for (uint32_t i = 0; i < most; i++) {
         sessions->slots[i].next_free = i + 1;
     }
@@ -76,13 +81,21 @@ struct sessions *sessions_open(uint32_t most)
 
 void sessions_close(struct sessions *sessions)
 {
-    assert(sessions->count == 0);
+    assert(sessions->count == 0 && sessions->settled == 0);
     free(sessions);
 }
 
 uint32_t sessions_count(const struct sessions *sessions)
 {
     return sessions->count;
+}
+
+bool sessions_are_full(const struct push *push, const struct sockaddr_storage *address)
+{
+    uint32_t per_ip_most = push->options.sessions_per_ip_most;
+    return push->sessions->settled >= push->sessions->settled_most ||
+           (per_ip_most != 0 && !tally_is_loopback(address) &&
+            tally_count(push->tally, address) >= per_ip_most);
 }
 
 static void take_slot(struct sessions *sessions, struct session *session)
@@ -208,9 +221,40 @@ void session_end(struct session *session, uint16_t code, const char *reason)
     lws_callback_on_writable(session->wsi);
 }
 
-void session_settle(struct session *session)
+static struct sockaddr_storage peer_of(const struct session *session)
 {
-    waiting_leave(session->push, session->wsi);
+    struct sockaddr_storage address = {0};
+    memcpy(&address, &session->peer, sizeof(session->peer));
+    return address;
+}
+
+bool session_settle(struct session *session)
+{
+    struct push *push = session->push;
+    struct sockaddr_storage address = peer_of(session);
+    assert(!session->settled);
+    if (sessions_are_full(push, &address)) {
+        return false;
+    }
+    session->settled = true;
+    push->sessions->settled++;
+    if (!session->loopback) {
+        tally_add(push->tally, &address);
+    }
+    waiting_leave(push, session->wsi);
+    return true;
+}
+
+static void unsettle(struct session *session)
+{
+    if (!session->settled) {
+        return;
+    }
+    struct sockaddr_storage address = peer_of(session);
+    session->push->sessions->settled--;
+    if (!session->loopback) {
+        tally_remove(session->push->tally, &address);
+    }
 }
 
 void session_set_reading(struct session *session, bool reading)
@@ -302,14 +346,9 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->heard_ms = now_ms();
     session_excuse_silence(session);
     struct sockaddr_storage address;
-    bool known = upgrade_peer(wsi, &address);
-    bool loopback = known && tally_is_loopback(&address);
-    session->private = loopback || lws_is_ssl(wsi);
-    if (known && !loopback && push->options.sessions_per_ip_most != 0) {
-        tally_add(push->tally, &address);
-        memcpy(&session->peer, &address, sizeof(session->peer));
-        session->counted = true;
-    }
+    session->loopback = upgrade_peer(wsi, &address) && tally_is_loopback(&address);
+    session->private = session->loopback || lws_is_ssl(wsi);
+    memcpy(&session->peer, &address, sizeof(session->peer));
     take_slot(push->sessions, session);
     session->state = protocol->open(session);
     return session;
@@ -321,11 +360,7 @@ static void close_session(struct session *session)
     session->protocol->close(session->state);
     wheel_clear(&session->timeout);
     wheel_clear(&session->silence);
-    if (session->counted) {
-        struct sockaddr_storage address = {0};
-        memcpy(&address, &session->peer, sizeof(session->peer));
-        tally_remove(push->tally, &address);
-    }
+    unsettle(session);
     leave_slot(push->sessions, session);
     session_drop_queue(session);
     free(session->arriving);

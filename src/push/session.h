@@ -59,8 +59,9 @@ void session_drop_queue(struct session *session);
  * is cut regardless. */
 void session_end(struct session *session, uint16_t code, const char *reason);
 
-/* It has said who it is, and may stay: from now on it is not among those that wait (waiting.h). */
-void session_settle(struct session *session);
+/* It has said who it is: from now on it is not among those that wait (waiting.h), but one of sessions_most, and of its address's. False: there is
+ * no place. */
+CS_MUST_CHECK bool session_settle(struct session *session);
 /* While `reading` is false the kernel's buffer fills, and then the peer's. */
 void session_set_reading(struct session *session, bool reading);
 /* Calls `timeout` once, after that time; 0: never. */
@@ -74,9 +75,11 @@ void session_excuse_silence(struct session *session);
 
 /* ---- the table, for push.c ----------------------------------------------------------------------------- */
 
-struct sessions *sessions_open(uint32_t most);
+struct sessions *sessions_open(const struct push_options *options);
 void sessions_close(struct sessions *sessions);
-uint32_t sessions_count(const struct sessions *sessions);
+uint32_t sessions_count(const struct sessions *sessions); /* those that have not settled, too */
+/* No more can settle, of this address at least. */
+bool sessions_are_full(const struct push *push, const struct sockaddr_storage *address);
 void sessions_stop_all(struct push *push);
 void sessions_tell_second(struct push *push);
 

@@ -72,17 +72,6 @@ bool upgrade_is_for(struct lws *wsi, const char *subprotocol)
     return protocol != NULL && strcmp(protocol->subprotocol, subprotocol) == 0;
 }
 
-static bool is_full(struct push *push, struct lws *wsi)
-{
-    if (sessions_count(push->sessions) >= push->options.sessions_most) {
-        return true;
-    }
-    struct sockaddr_storage address;
-    return push->options.sessions_per_ip_most != 0 && upgrade_peer(wsi, &address) &&
-           !tally_is_loopback(&address) &&
-           tally_count(push->tally, &address) >= push->options.sessions_per_ip_most;
-}
-
 /*
  * 1: answered. libwebsockets' own helper answers HTTP/1.0 before an upgrade, which Python's `websockets` takes for no answer at all: then
  * nobody would read why. Any words may follow the status (RFC 9112, section 4).
@@ -105,6 +94,7 @@ static int judge_upgrade(struct push *push, struct lws *wsi)
     const struct session_protocol *protocol = upgrade_protocol(wsi);
     unsigned int status;
     const char *why;
+    struct sockaddr_storage address;
     if (push->listener == NULL) {
         status = HTTP_STATUS_SERVICE_UNAVAILABLE;
         why = "The relay stops.";
@@ -118,7 +108,7 @@ static int judge_upgrade(struct push *push, struct lws *wsi)
         why = protocol->offer;
     } else if (protocol->judge != NULL && (status = protocol->judge(push, wsi, &why)) != 0) {
         log_debug("a client of %s is refused: %s", protocol->path, why);
-    } else if (is_full(push, wsi)) {
+    } else if (upgrade_peer(wsi, &address) && sessions_are_full(push, &address)) {
         metrics_add(push->counters.refused_full, 1);
         status = HTTP_STATUS_SERVICE_UNAVAILABLE;
         why = "Too many sessions. Try again later.";

@@ -133,9 +133,17 @@ def test_connections_come_at_so_many_a_second(make_relay, connect):
     connect(relay).receive("challenge")
 
 
-def test_sessions_are_so_many(make_relay, connect):
+def test_sessions_are_so_many_and_strangers_take_no_place_among_them(make_relay, connect):
     relay = make_relay(limited(sessions=3))
+    strangers = [connect(relay) for _ in range(5)]
     sessions = [connect(relay) for _ in range(3)]
+    for session in sessions:
+        session.greet(relay.create_device())
+    strangers[0].receive("challenge")
+    token = relay.create_device()
+    strangers[0].send(type="hello", device=token["id"], token=token["token"], resume=0)
+    assert strangers[0].receive("error")["code"] == "busy"
+    assert strangers[0].receive_close() == 4010
     with dial(relay.ws_port, UPGRADE + b"Sec-WebSocket-Protocol: coinslot.v1\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n") as fourth:
         assert b" 503 " in fourth.recv(100).splitlines()[0]
     sessions[0].abort()
@@ -165,10 +173,12 @@ def test_one_address_takes_so_much_of_the_websocket_port_and_leaves_the_rest(tmp
             connection.close()
         wait_until(lambda: relay.metrics()["coinslot_connections_waiting"] == 1, what="the end of the silent ones")
         held = [Session(loop, far) for _ in range(2)]
+        for session in held:
+            session.greet_by_key(relay.create_key_device())  # a token must not cross a network in the clear
         assert _fails(lambda: Session(loop, far))
         assert refused(relay, "too_many") == 1
-        assert relay.metrics()["coinslot_connections_waiting"] == 3  # they and the one that is near have said no hello
-        for session in [Session(loop, near) for _ in range(5)] + held:
+        assert relay.metrics()["coinslot_connections_waiting"] == 1  # the one that is near has said no hello
+        for session in [Session(loop, near) for _ in range(5)]:
             session.receive("challenge")
         first.abort()
         relay.close()

@@ -1826,7 +1826,14 @@ static void past_sessions_most_the_answer_is_503(void **state)
     options.sessions_per_ip_most = 1; /* loopback is not limited */
     start(options);
     struct ws_client *first = session(1, 0, 0, 0);
-    struct ws_client *second = dial();
+    struct ws_client *second = dial(), *stranger = dial(), *late = dial();
+    json_decref(expect(stranger, "challenge"));
+    json_decref(expect(second, "challenge"));
+    json_decref(expect(late, "challenge")); /* who has not said who it is takes no place */
+    say(second, "{\"type\":\"hello\",\"device\":\"dev_2\",\"token\":\"token_2\",\"resume\":0}");
+    json_decref(expect(second, "welcome"));
+    say(late, "{\"type\":\"hello\",\"device\":\"dev_3\",\"token\":\"token_3\",\"resume\":0}");
+    expect_error(late, "busy", 4010);
     int status;
     assert_null(ws_client_open(port, "/device", "coinslot.v1", &status));
     assert_int_equal(status, 503);
@@ -1838,6 +1845,7 @@ static void past_sessions_most_the_answer_is_503(void **state)
     assert_int_equal(status, 101);
     ws_client_close(first);
     ws_client_close(second);
+    ws_client_close(stranger);
     stop();
 }
 
