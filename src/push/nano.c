@@ -128,7 +128,7 @@ static void *nano_begin(struct session *session)
     if (push->options.nano_api == POLICY_KEY && door_read_key(session_wsi(session), key)) {
         store_hash_token(push->store, key, nano->token);
     }
-    session_set_timeout_ms(session, push->options.ping_interval_s * 1000);
+    session_set_timeout(session, push->options.ping_interval_s);
     return nano;
 }
 
@@ -168,7 +168,7 @@ static void nano_timeout(void *state)
         nano_end(nano, NANO_CLOSE_POLICY, "unauthorized");
         return;
     }
-    session_set_timeout_ms(nano->session, push->options.ping_interval_s * 1000);
+    session_set_timeout(nano->session, push->options.ping_interval_s);
 }
 
 static void nano_second(void *state)
