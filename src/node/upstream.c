@@ -392,12 +392,12 @@ static void on_timer(uv_timer_t *timer)
 enum cs_err upstream_start(struct upstream *upstream)
 {
     upstream->started_ns = clock_monotonic_ns();
-    store_note_incident(upstream->store, "started");
     uv_timer_start(&upstream->timer, on_timer, 0, TICK_MS);
     for (size_t i = 0; i < upstream->socket_count; i++) {
         nano_ws_start(upstream->sockets[i].ws);
     }
     if (upstream->backfill != NULL) {
+        store_note_incident(upstream->store, "started");
         backfill_sweep(upstream->backfill, "the relay has started");
     }
     return node_loop_start(upstream->loop);

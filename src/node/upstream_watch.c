@@ -21,6 +21,14 @@
 #define DEAF_SWEEP_LEAST_NS (10ull * SECOND_NS) /* … but not more often than this */
 #define REFUSED_PAUSE_NS    (5ull * SECOND_NS) /* after news was refused, before what is missing is looked for */
 
+/* Without an RPC nothing is ever proven, so that nothing is lost. */
+static void note_incident(struct upstream *upstream, const char *why)
+{
+    if (upstream->backfill != NULL) {
+        store_note_incident(upstream->store, why);
+    }
+}
+
 /* ---- how the node is --------------------------------------------------------------------------------------------------- */
 
 static void on_count(void *context, enum rpc_result result, const json_t *answer, const char *why)
@@ -160,7 +168,7 @@ static void watch_rpc(struct upstream *upstream, uint64_t now_ns)
     sources_set_alive(upstream->sources, upstream->reconciler, false, state.why);
     if (!upstream->down_told && now_ns - upstream->down_ns >= DOWN_PATIENCE_NS) {
         upstream->down_told = true;
-        store_note_incident(upstream->store, "node_unreachable");
+        note_incident(upstream, "node_unreachable");
     }
 }
 
@@ -169,7 +177,7 @@ static void watch_lost(struct upstream *upstream, uint64_t now_ns)
 {
     const char *lost = atomic_exchange(&upstream->lost, NULL);
     if (lost != NULL) {
-        store_note_incident(upstream->store, lost);
+        note_incident(upstream, lost);
         upstream->lost_sweep_ns =
             upstream->lost_sweep_ns == 0 ? now_ns + REFUSED_PAUSE_NS : upstream->lost_sweep_ns;
     }
@@ -183,7 +191,7 @@ static void watch_live(struct upstream *upstream, bool live, uint64_t now_ns)
 {
     if (upstream->live && !live) {
         log_warn("no source is alive: payments are not heard of");
-        store_note_incident(upstream->store, "source_lost");
+        note_incident(upstream, "source_lost");
     }
     uint64_t every_ns = (uint64_t)upstream->options.sweep_s * SECOND_NS / DEAF_SWEEPS;
     every_ns = every_ns > DEAF_SWEEP_LEAST_NS ? every_ns : DEAF_SWEEP_LEAST_NS;

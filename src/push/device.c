@@ -232,6 +232,7 @@ static void device_second(void *state)
 {
     struct device *device = state;
     if (device->phase == DEVICE_LIVE) {
+        device_look_at_proof(device);
         device_tell_state(device, true);
         device_note_status(device);
     }

@@ -121,6 +121,8 @@ static void take_begun(struct push *push, struct device *device, const struct po
     const struct store_begun *begun = &post->begun;
     device->store = begun->session;
     device->phase = DEVICE_LIVE;
+    device->unproven_before = "unproven"; /* whatever the store says: not before a second look */
+    device_look_at_proof(device);
     outbox_init(&device->outbox, begun->acked, begun->head, begun->window);
     metrics_add(push->counters.opened, 1);
     atomic_fetch_add_explicit(&push->counters.sessions, 1, memory_order_relaxed);

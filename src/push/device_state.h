@@ -28,8 +28,11 @@ struct device_greeting {
     char challenge[];
 };
 
-/* What the last state frame has said. */
-enum device_standing { STANDING_UNTOLD, STANDING_STORE_FULL, STANDING_BACKLOG, STANDING_UNPROVEN };
+/* What a state frame says. */
+struct device_standing {
+    bool caught_up, payable;
+    const char *reason; /* NULL: nothing was told yet */
+};
 
 struct device {
     struct session *session;
@@ -43,7 +46,9 @@ struct device {
     struct store_session store;
     struct outbox outbox;
     uint64_t config_version, config_before; /* the device has been told these in this session; 0: none */
-    enum device_standing standing;
+    struct device_standing standing; /* told last */
+    const char *unproven;            /* why its addresses are not proven; NULL: they are */
+    const char *unproven_before;     /* as the store said a second ago */
     struct store_status status; /* as the device last told it */
     uint64_t status_noted_ns;
     bool status_waiting; /* the store has an older one */
@@ -70,6 +75,8 @@ void device_forget_channel(struct device *device);
 
 /* ---- what is told beside payments: device_tell.c */
 void device_take_config(struct device *device, uint64_t version, const char *config);
+/* Once a second, and when a session begins. */
+void device_look_at_proof(struct device *device);
 /* Sends a state frame when there is something new to say. `lasting`: a page that is still under way counts as backlog. */
 void device_tell_state(struct device *device, bool lasting);
 void device_take_status(struct device *device, const struct device_status *said);

@@ -3,12 +3,16 @@
 #include "push/device.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "push/device_state.h"
+#include "store/reconcile.h"
 
 #define STATUS_PAUSE_NS 1000000000
+
+static const char BACKLOG[] = "backlog", CAUGHT_UP[] = "ok";
 
 void device_take_config(struct device *device, uint64_t version, const char *config)
 {
@@ -26,37 +30,54 @@ void device_take_config(struct device *device, uint64_t version, const char *con
 
 /* ---- state --------------------------------------------------------------------------------------------- */
 
-static const struct {
-    bool payable;
-    const char *reason;
-} STANDINGS[] = {
-    [STANDING_UNTOLD] = {false, ""},
-    [STANDING_STORE_FULL] = {false, "store_full"},
-    [STANDING_BACKLOG] = {true, "backlog"},
-    [STANDING_UNPROVEN] = {true, "unproven"},
-};
-
-static enum device_standing standing_of(const struct device *device, bool lasting)
+/* Whether it says the same as what the device was told last. */
+static bool is_told(const struct device *device, const struct device_standing *standing)
 {
-    if (!device->push->payable) {
-        return STANDING_STORE_FULL;
-    }
-    bool waits = device->outbox.next_seq <= device->outbox.head;
-    /* For a payment or two a page is under way and done within milliseconds: not worth two frames each time. */
-    bool counts = lasting || device->standing != STANDING_UNPROVEN;
-    return waits && counts ? STANDING_BACKLOG : STANDING_UNPROVEN;
+    const struct device_standing *told = &device->standing;
+    return told->reason != NULL && told->caught_up == standing->caught_up &&
+           told->payable == standing->payable && strcmp(told->reason, standing->reason) == 0;
 }
 
-/* Never caught up: that needs the device's addresses proven by the node's RPC, and no source does that yet. */
+static bool is_settled(const struct device *device)
+{
+    const struct device_standing *told = &device->standing;
+    return told->reason != NULL && told->payable && strcmp(told->reason, BACKLOG) != 0;
+}
+
+static struct device_standing standing_of(const struct device *device, bool lasting)
+{
+    const char *not_payable = device->push->not_payable;
+    /* For a payment or two a page is under way and done within milliseconds: not worth two frames each time. */
+    bool backlog = device->outbox.next_seq <= device->outbox.head && (lasting || !is_settled(device));
+    struct device_standing standing = {.caught_up = !backlog && device->unproven == NULL,
+                                       .payable = not_payable == NULL};
+    standing.reason = not_payable != NULL        ? not_payable
+                      : backlog                  ? BACKLOG
+                      : device->unproven != NULL ? device->unproven
+                                                 : CAUGHT_UP;
+    return standing;
+}
+
+/*
+ * What is proven now counts at the next look, a second later: what was found before it was proven is in this session's mailbox at the
+ * latest now, and has left it by then. What is not proven any more counts at once.
+ */
+void device_look_at_proof(struct device *device)
+{
+    const char *unproven = store_device_unproven(device->push->store, device->store.device);
+    device->unproven = unproven != NULL ? unproven : device->unproven_before;
+    device->unproven_before = unproven;
+}
+
 void device_tell_state(struct device *device, bool lasting)
 {
-    enum device_standing standing = standing_of(device, lasting);
-    if (standing == device->standing || session_queued(device->session) >= DEVICE_QUEUE_PAUSE) {
+    struct device_standing standing = standing_of(device, lasting);
+    if (is_told(device, &standing) || session_queued(device->session) >= DEVICE_QUEUE_PAUSE) {
         return; /* a device that does not read is told when it does */
     }
     device->standing = standing;
     char text[DEVICE_FRAME_SIZE];
-    size_t length = device_frame_state(text, false, STANDINGS[standing].payable, STANDINGS[standing].reason);
+    size_t length = device_frame_state(text, standing.caught_up, standing.payable, standing.reason);
     device_send(device, SENT_STATE, text, length);
 }
 

@@ -20,6 +20,7 @@
 #include "push/tally.h"
 #include "push/tls.h"
 #include "push/waiting.h"
+#include "store/reconcile.h"
 
 #define PAGES_MOST        64 /* in the mailbox; then the replayer waits */
 #define POSTS_AT_ONCE     256
@@ -206,10 +207,15 @@ void push_retry_soon(struct push *push)
     }
 }
 
+static const char *why_not_payable(const struct push *push)
+{
+    return store_refusal(push->store) != NULL ? "store_full" : store_not_payable(push->store);
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct push *push = timer->data;
-    push->payable = store_refusal(push->store) == NULL;
+    push->not_payable = why_not_payable(push);
     sessions_tell_second(push);
     push_wake(push);
 }
@@ -380,7 +386,7 @@ enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
     push->retry.data = push->deadline.data = push->second.data = push->tick.data = push;
     wheel_init(&push->wheel, now_ms() / TICK_MS);
     uv_timer_start(&push->tick, on_tick, TICK_MS, TICK_MS);
-    push->payable = store_refusal(push->store) == NULL;
+    push->not_payable = why_not_payable(push);
     uv_timer_start(&push->second, on_second, SECOND_MS, SECOND_MS);
     enum cs_err err = listener_open(&push->loop, push->options.host, push->options.port, waiting_take, push,
                                     &push->listener, error, PUSH_ERROR_SIZE);

@@ -26,6 +26,7 @@
 #include "lib/ws_client.h"
 #include "push/device_frames.h"
 #include "push/push.h"
+#include "store/reconcile.h"
 
 #define EPOCH       "0123456789abcdef0123456789abcdef"
 #define OTHER_EPOCH "0123456789abcdef0123456789abcdee"
@@ -63,7 +64,8 @@ struct store {
     pthread_t writer, replayer;
     atomic_bool stop, hold, hold_replay, busy;
     atomic_int begin_err, outcome_err, ended, refusals;
-    atomic_bool full;
+    atomic_bool full, proven;
+    const char *_Atomic not_payable;
     atomic_int statuses;  /* that were noted */
     pthread_mutex_t lock; /* of the devices */
     uint64_t generation;
@@ -382,6 +384,17 @@ void store_relay_key(struct store *store, uint32_t ahead, uint8_t public_key[32]
 const char *store_refusal(struct store *store)
 {
     return atomic_load(&store->full) ? "the disk is full" : NULL;
+}
+
+const char *store_not_payable(struct store *store)
+{
+    return atomic_load(&store->not_payable);
+}
+
+const char *store_device_unproven(struct store *store, int64_t device)
+{
+    assert_true(device > 0 && device < DEVICES);
+    return atomic_load(&store->proven) ? NULL : "source_lost";
 }
 
 void store_note_status(struct store *store, int64_t device, const struct store_status *status)
@@ -1586,7 +1599,7 @@ static void a_page_that_two_changes_have_overtaken_is_asked_for_again(void **sta
 static void expect_state(struct ws_client *client, bool payable, const char *reason)
 {
     json_t *frame = expect(client, "state");
-    assert_true(json_is_false(json_object_get(frame, "caught_up")));
+    assert_int_equal(json_is_true(json_object_get(frame, "caught_up")), strcmp(reason, "ok") == 0);
     assert_int_equal(json_is_true(json_object_get(frame, "payable")), payable);
     assert_string_equal(json_string_value(json_object_get(frame, "reason")), reason);
     json_decref(frame);
@@ -1602,7 +1615,7 @@ static void a_device_is_told_of_its_backlog_and_whether_it_may_be_paid(void **st
     expect_payments(client, 1, WINDOW);
     say_ack(client, WINDOW);
     expect_payments(client, WINDOW + 1, WINDOW + 1);
-    expect_state(client, true, "unproven");
+    expect_state(client, true, "source_lost");
     say_ack(client, WINDOW + 1);
     for (uint64_t seq = WINDOW + 2; seq < WINDOW + 12; seq++) { /* live payments are no backlog */
         uint16_t code;
@@ -1617,23 +1630,52 @@ static void a_device_is_told_of_its_backlog_and_whether_it_may_be_paid(void **st
     expect_state(client, true, "backlog");
     say_ack(client, 2 * WINDOW + 11);
     expect_payments(client, 2 * WINDOW + 12, 2 * WINDOW + 12);
-    expect_state(client, true, "unproven");
+    expect_state(client, true, "source_lost");
     atomic_store(&store->full, true);
     expect_state(client, false, "store_full");
     struct ws_client *other = session(2, 0, 0, 0);
     expect_state(other, false, "store_full");
     atomic_store(&store->full, false);
-    expect_state(client, true, "unproven");
-    expect_state(other, true, "unproven");
+    expect_state(client, true, "source_lost");
+    expect_state(other, true, "source_lost");
     ws_client_close(client);
     ws_client_close(other);
+}
+
+static void a_device_has_caught_up_when_all_is_proven_and_nothing_waits(void **state)
+{
+    (void)state;
+    pay(1, 2);
+    settle();
+    struct ws_client *client = session(1, 0, 0, 2);
+    expect_payments(client, 1, 2);
+    expect_state(client, true, "source_lost");
+    atomic_store(&store->proven, true);
+    expect_state(client, true, "ok");
+    atomic_store(&store->not_payable, "no_source");
+    json_t *frame = expect(client, "state"); /* what was missed is here, and still nobody should pay now */
+    assert_true(json_is_true(json_object_get(frame, "caught_up")));
+    assert_true(json_is_false(json_object_get(frame, "payable")));
+    assert_string_equal(json_string_value(json_object_get(frame, "reason")), "no_source");
+    json_decref(frame);
+    atomic_store(&store->not_payable, NULL);
+    expect_state(client, true, "ok");
+    atomic_store(&store->proven, false);
+    expect_state(client, true, "source_lost");
+    ws_client_close(client);
+    /* In a new session nothing is proven at the first look: what was found a moment ago may be on its way to it. */
+    atomic_store(&store->proven, true);
+    client = session(2, 0, 0, 0);
+    expect_state(client, true, "unproven");
+    expect_state(client, true, "ok");
+    ws_client_close(client);
 }
 
 static void a_page_that_is_done_in_a_moment_is_no_backlog(void **state)
 {
     (void)state;
     struct ws_client *client = session(1, 0, 0, 0);
-    expect_state(client, true, "unproven");
+    expect_state(client, true, "source_lost");
     int states = 0;
     const int bursts = 20;
     for (uint64_t seq = 1, paid = 0; seq <= (uint64_t)bursts * (WINDOW + 1);) {
@@ -2036,6 +2078,7 @@ int main(void)
         WITH_RELAY(a_config_comes_before_the_payments_that_it_prices),
         WITH_RELAY(a_page_that_two_changes_have_overtaken_is_asked_for_again),
         WITH_RELAY(a_device_is_told_of_its_backlog_and_whether_it_may_be_paid),
+        WITH_RELAY(a_device_has_caught_up_when_all_is_proven_and_nothing_waits),
         WITH_RELAY(a_page_that_is_done_in_a_moment_is_no_backlog),
         WITH_RELAY(a_status_reaches_the_store_at_most_once_a_second_and_the_last_one_wins),
         WITH_RELAY(only_the_right_path_and_subprotocol_are_upgraded),
