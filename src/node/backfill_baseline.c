@@ -71,9 +71,10 @@ static void submit_baseline(struct walk *walk, const struct reader_baseline *bas
             memcpy(hashes[count++], candidate->hash, 32);
         }
     }
-    walk_submit_one(walk, store_submit_baseline(walk->job->backfill->options.store, walk->row->num,
-                                                baseline->subscription, height, (const uint8_t(*)[32])hashes,
-                                                count, walk_answered, walk));
+    walk_submit_next(walk);
+    walk_submitted(walk, store_submit_baseline(walk->job->backfill->options.store, walk->row->num,
+                                               baseline->subscription, height, (const uint8_t(*)[32])hashes,
+                                               count, walk_answered, walk));
     free(hashes);
 }
 

@@ -125,10 +125,11 @@ struct walk {
 void walk_start(struct job *job, size_t row);
 /* Tells the job, and frees it. `why` not: NULL when complete. */
 void walk_end(struct walk *walk, const char *why);
-/* Between these two, submissions; each is counted by walk_submit_one with what the submission returned. */
+/* Between begin and end, submissions: each is counted first, for the writer may be done before it has returned, and then judged. */
 /* `then` when all were committed; `again`, after a pause, when the writer's inbox was full; else the walk ends. */
 void walk_submit_begin(struct walk *walk, void (*then)(struct walk *walk), void (*again)(struct walk *walk));
-void walk_submit_one(struct walk *walk, enum cs_err err);
+void walk_submit_next(struct walk *walk);
+void walk_submitted(struct walk *walk, enum cs_err err);
 void walk_submit_end(struct walk *walk);
 void walk_answered(void *walk, enum cs_err err); /* a store_reconcile_done */
 /* Asks for the blocks of all candidates that `wants`; `take` gets each that the node has; then `after`. */

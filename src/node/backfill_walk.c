@@ -82,9 +82,13 @@ void walk_answered(void *context, enum cs_err err)
     settle_one(walk);
 }
 
-void walk_submit_one(struct walk *walk, enum cs_err err)
+void walk_submit_next(struct walk *walk)
 {
     atomic_fetch_add(&walk->outstanding, 1);
+}
+
+void walk_submitted(struct walk *walk, enum cs_err err)
+{
     if (err != CS_OK) {
         walk_answered(walk, err); /* the writer will not */
     }
@@ -215,7 +219,8 @@ static void write_mark(struct walk *walk)
         memcpy(mark.frontier, walk->confirmed_frontier, 32);
     }
     walk_submit_begin(walk, on_marked, write_mark);
-    walk_submit_one(walk, store_submit_mark(store_of(walk), walk->row->num, &mark, walk_answered, walk));
+    walk_submit_next(walk);
+    walk_submitted(walk, store_submit_mark(store_of(walk), walk->row->num, &mark, walk_answered, walk));
     walk_submit_end(walk);
 }
 
@@ -264,14 +269,13 @@ static void enter(struct walk *walk, struct candidate *candidate, const struct r
                                         .node_time_ms = block->node_time_ms}};
     memcpy(found->payment.hash, candidate->hash, 32);
     block_pack(&block->block, proof);
-    /* Counted first: the writer may be done before the submission has returned. */
-    walk_submit_one(walk, CS_OK);
+    walk_submit_next(walk);
     enum cs_err err = store_submit_found(store_of(walk), &found->payment, candidate->receive_height, proof,
                                          sizeof(proof), NULL, 0, on_stored, found);
     if (err != CS_OK) {
         free(found);
-        walk_answered(walk, err);
     }
+    walk_submitted(walk, err);
 }
 
 static void find_unknown(struct walk *walk)
