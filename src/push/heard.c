@@ -8,12 +8,14 @@
 #include "push/nano.h"
 #include "push/places.h"
 
-#define POSTS_AT_ONCE 256
+#define POSTS_AT_ONCE  256
+#define POSTS_AT_RETRY 16 /* while a session sets the pace */
 
 struct heard {
     struct push *push;
     struct inbox *mailbox; /* any thread */
     atomic_size_t bytes;   /* of the payments in it */
+    uint64_t pace;         /* of the session that sets it; 0: none does */
     metrics_count *dropped;
 };
 
@@ -98,22 +100,61 @@ static void take_payment(struct heard *heard, const struct heard_post *taken)
     nano_take_heard(heard->push->nano, &told);
 }
 
+/* False when there is none. */
+static bool take_one(struct heard *heard)
+{
+    struct heard_post *taken = (struct heard_post *)inbox_take(heard->mailbox, 1, 0);
+    if (taken == NULL) {
+        return false;
+    }
+    switch (taken->kind) {
+    case HEARD_PAYMENT:
+        take_payment(heard, taken);
+        break;
+    case HEARD_LISTEN_DONE:
+        places_take_done(taken->handle, taken->err);
+        break;
+    }
+    free(taken);
+    return true;
+}
+
 bool heard_on_wake(struct heard *heard)
 {
-    for (struct inbox_node *node = inbox_take(heard->mailbox, POSTS_AT_ONCE, 0); node != NULL;) {
-        struct heard_post *taken = (struct heard_post *)node;
-        node = node->next;
-        switch (taken->kind) {
-        case HEARD_PAYMENT:
-            take_payment(heard, taken);
-            break;
-        case HEARD_LISTEN_DONE:
-            places_take_done(taken->handle, taken->err);
-            break;
-        }
-        free(taken);
+    for (int i = 0; i < POSTS_AT_ONCE && heard->pace == 0 && take_one(heard); i++) {
     }
-    return inbox_count(heard->mailbox) > 0;
+    return heard->pace == 0 && inbox_count(heard->mailbox) > 0;
+}
+
+void heard_slow_down(struct heard *heard, const struct session *session)
+{
+    heard->pace = session_handle(session);
+    push_retry_soon(heard->push);
+}
+
+/* Nobody sets the pace, unless the next does. */
+static void go_on(struct heard *heard)
+{
+    heard->pace = 0;
+    (void)take_one(heard);
+    if (heard->pace == 0) {
+        push_wake(heard->push);
+    }
+}
+
+void heard_drained(struct heard *heard, const struct session *session)
+{
+    if (heard->pace == session_handle(session)) {
+        go_on(heard);
+    }
+}
+
+bool heard_retry(struct heard *heard)
+{
+    for (int i = 0; i < POSTS_AT_RETRY && heard->pace != 0; i++) {
+        go_on(heard);
+    }
+    return heard->pace == 0;
 }
 
 uint64_t heard_dropped(const struct heard *heard)

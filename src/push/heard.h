@@ -7,7 +7,7 @@
 #ifndef COINSLOT_PUSH_HEARD_H
 #define COINSLOT_PUSH_HEARD_H
 
-#include "push/internal.h"
+#include "push/session.h"
 
 #define HEARD_BYTES (16u << 20)
 
@@ -21,6 +21,16 @@ bool heard_on_wake(struct heard *heard);
 
 /* The done of all places (places.h); its context is the struct heard. */
 void heard_listen_done(void *context, uint64_t handle, enum cs_err err);
+
+/*
+ * Whoever reads is not closed as slow for the relay's having much to tell at once; whoever does not is. A session whose queue is half full
+ * when it is told of a payment sets the pace: the next payment is taken when it has written a message, or with a few others every few
+ * milliseconds.
+ */
+void heard_slow_down(struct heard *heard, const struct session *session);
+void heard_drained(struct heard *heard, const struct session *session); /* a session has written a message */
+/* For the timer. True when nothing is left to wait for. */
+bool heard_retry(struct heard *heard);
 
 /* How many payments were dropped since the start. */
 uint64_t heard_dropped(const struct heard *heard);

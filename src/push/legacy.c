@@ -102,6 +102,9 @@ static void forward(struct place_owner *owner, void *context)
     }
     session_send(legacy->session, forwarded->text, forwarded->length);
     metrics_add(legacy->server->forwarded, 1);
+    if (session_queued(legacy->session) >= LEGACY_QUEUE_MOST / 2) {
+        heard_slow_down(legacy->server->push->heard, legacy->session);
+    }
 }
 
 /* What a node called back with goes out as it came; what came otherwise is given that form. */
@@ -237,7 +240,8 @@ static void legacy_too_big(void *state)
 
 static void legacy_drained(void *state)
 {
-    (void)state;
+    const struct legacy *legacy = state;
+    heard_drained(legacy->server->push->heard, legacy->session);
 }
 
 static void legacy_stop(void *state)

@@ -46,6 +46,9 @@ static void tell(struct place_owner *owner, void *context)
     }
     session_send(nano->session, told->texts[form], strlen(told->texts[form]));
     metrics_add(nano->server->forwarded, 1);
+    if (session_queued(nano->session) >= NANO_QUEUE_MOST / 2) {
+        heard_slow_down(nano->server->push->heard, nano->session);
+    }
 }
 
 void nano_take_heard(struct nano_server *server, const struct store_heard *heard)
@@ -181,7 +184,8 @@ static void nano_second(void *state)
 
 static void nano_drained(void *state)
 {
-    (void)state;
+    const struct nano *nano = state;
+    heard_drained(nano->server->push->heard, nano->session);
 }
 
 static void nano_stop(void *state)

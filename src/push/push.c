@@ -193,8 +193,8 @@ static void on_retry(uv_timer_t *timer)
 {
     struct push *push = timer->data;
     bool devices_done = device_retry_all(push), legacy_done = legacy_retry_all(push->legacy),
-         nano_done = nano_retry_all(push->nano);
-    if (!devices_done || !legacy_done || !nano_done) {
+         nano_done = nano_retry_all(push->nano), heard_done = heard_retry(push->heard);
+    if (!devices_done || !legacy_done || !nano_done || !heard_done) {
         uv_timer_start(&push->retry, on_retry, RETRY_MS, 0);
     }
     push_wake(push);

@@ -670,6 +670,28 @@ static void a_client_that_takes_nothing_is_closed_and_the_others_go_on(void **st
     free(notice);
 }
 
+static void however_much_comes_at_once_a_client_that_reads_gets_it_all_in_order(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    struct ws_client *client = dial(NULL);
+    say(client, 1);
+    await_metric("coinslot_legacy_addresses 1", true);
+    struct payment payment = payment_to(1);
+    char notice[32];
+    for (int i = 0; i < MANY; i++) {
+        int size = snprintf(notice, sizeof(notice), "{\"n\":%d}", i);
+        const struct store_heard heard = {
+            .payment = &payment, .listened = true, .notice = notice, .notice_size = (size_t)size};
+        push_post_heard(relay.push, &heard);
+    }
+    for (int i = 0; i < MANY; i++) {
+        snprintf(notice, sizeof(notice), "{\"n\":%d}", i);
+        expect(client, notice);
+    }
+    ws_client_close(client);
+}
+
 static void what_too_many_payments_at_once_would_take_is_dropped_and_counted(void **state)
 {
     (void)state;
@@ -954,6 +976,7 @@ int main(void)
         cmocka_unit_test(who_names_no_address_is_closed_after_a_while),
         cmocka_unit_test(who_asks_for_no_session_at_all_has_the_same_while),
         WITH_RELAY(a_client_that_takes_nothing_is_closed_and_the_others_go_on),
+        WITH_RELAY(however_much_comes_at_once_a_client_that_reads_gets_it_all_in_order),
         cmocka_unit_test(what_too_many_payments_at_once_would_take_is_dropped_and_counted),
         cmocka_unit_test(a_client_that_is_deaf_while_it_counts_down_is_pinged_but_not_cut),
         cmocka_unit_test(past_legacy_silence_a_deaf_client_is_cut_and_one_that_pongs_is_not),
