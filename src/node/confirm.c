@@ -11,6 +11,7 @@
 #include "base/wheel.h"
 #include "node/refusals.h"
 #include "node/rpc_answers.h"
+#include "store/reconcile.h"
 
 #define LOG_MODULE "confirm"
 
@@ -280,6 +281,31 @@ static void on_answer(void *context, enum rpc_result result, const json_t *answe
     }
 }
 
+/* What another source has brought meanwhile is not asked about. */
+static void leave_out_stored(struct question *question)
+{
+    int64_t nums[BATCH_MOST];
+    bool waits[BATCH_MOST];
+    size_t kept = 0;
+    for (size_t i = 0; i < question->count; i++) {
+        nums[i] = question->waiting[i]->num;
+    }
+    if (reader_find_waiting(question->confirm->options.store, nums, question->count, waits) != CS_OK) {
+        return; /* then all are asked about */
+    }
+    for (size_t i = 0; i < question->count; i++) {
+        struct waiting *waiting = question->waiting[i];
+        if (waits[i]) {
+            memmove(question->hashes[kept], question->hashes[i], 32);
+            question->waiting[kept++] = waiting;
+        } else {
+            waiting->confirmed = true; /* by whoever brought it; the writer says that it is there */
+            give_verdict(waiting);
+        }
+    }
+    question->count = kept;
+}
+
 /* Asks about what is ready. Two claims about one block go into two questions. */
 static void pump(struct confirm *confirm)
 {
@@ -299,7 +325,12 @@ static void pump(struct confirm *confirm)
         for (struct waiting *waiting; (waiting = queue_take(&doubles)) != NULL;) {
             queue_put(&confirm->ready, waiting);
         }
-        ask(question);
+        leave_out_stored(question);
+        if (question->count > 0) {
+            ask(question);
+        } else {
+            free(question);
+        }
     }
 }
 
@@ -313,8 +344,11 @@ static void take_added(struct confirm *confirm)
     while ((waiting = queue_take(&confirm->added)) != NULL) {
         if (waiting->tries > 0) {
             try_later(waiting);
-        } else {
+        } else if (!confirm->options.others) {
             queue_put(&confirm->ready, waiting);
+        } else {
+            /* A moment, in which a trusted source may bring it: then nobody has to be asked. */
+            wheel_set(&confirm->wheel, &waiting->timer, 1, on_due);
         }
     }
     pthread_mutex_unlock(&confirm->lock);

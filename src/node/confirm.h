@@ -21,6 +21,7 @@ struct confirm_options {
     struct rpc *rpc;
     struct store *store;
     struct node_loop *loop;
+    bool others; /* there are sources that need no confirmation: they are given a moment to bring it */
     struct metrics *metrics;
     void *context;
     /* A payment that waited was found true; `stored`: no other source had brought it. On the writer's thread. */

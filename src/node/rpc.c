@@ -57,6 +57,7 @@ struct rpc {
     pthread_mutex_t lock;   /* of the state */
     struct rpc_state state; /* written only by the loop's thread */
 
+    uint32_t live_in_a_row; /* since the last sweep's call */
     metrics_count *results[RPC_RESULT_COUNT];
     metrics_count *refused[RPC_PRIORITY_COUNT];
     metrics_count *duration_us;
@@ -242,16 +243,18 @@ static struct queue *whose_turn(struct rpc *rpc)
     if (all >= rpc->connections) {
         return NULL;
     }
-    if (rpc->queues[RPC_LIVE].first != NULL) {
+    bool live = rpc->queues[RPC_LIVE].first != NULL;
+    bool sweep = rpc->queues[RPC_SWEEP].first != NULL && rpc->under_way[RPC_SWEEP] < sweeps_most;
+    if (live && !(sweep && rpc->live_in_a_row >= RPC_LIVE_IN_A_ROW)) {
         return &rpc->queues[RPC_LIVE];
     }
-    bool sweep = rpc->queues[RPC_SWEEP].first != NULL && rpc->under_way[RPC_SWEEP] < sweeps_most;
     return sweep ? &rpc->queues[RPC_SWEEP] : NULL;
 }
 
 static void send_call(struct rpc *rpc, struct call *call, uint64_t now_ns)
 {
     rpc->under_way[call->priority]++;
+    rpc->live_in_a_row = call->priority == RPC_LIVE ? rpc->live_in_a_row + 1 : 0;
     rpc->in_flight++;
     call->number = ++rpc->left;
     call->began_ns = now_ns;

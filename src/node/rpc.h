@@ -3,7 +3,7 @@
  * On the loop's thread (node/loop.h), but for rpc_state, which any thread may call. Nothing outlives a crash: whoever asks, asks again.
  *
  * The order: live calls before sweeps, each in the order of calling. Sweeps leave one connection free for live calls (where there is
- * more than one), and are refused while half of the room for waiting is taken. Calls are spread evenly (node/pace.h), never in bursts.
+ * more than one), have one call in nine however many live ones there are, lest they never end, and are refused while half of the room for waiting is taken. Calls are spread evenly (node/pace.h), never in bursts.
  * A call is not repeated by itself, whatever becomes of it.
  */
 #ifndef COINSLOT_NODE_RPC_H
@@ -21,6 +21,7 @@
 #define RPC_WHY_SIZE          240
 #define RPC_ANSWER_BYTES_MOST (32u << 20)
 #define RPC_ANSWER_DEPTH_MOST 10
+#define RPC_LIVE_IN_A_ROW     8 /* then a sweep's call has its turn */
 
 enum rpc_result {
     RPC_OK,

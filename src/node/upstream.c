@@ -274,6 +274,7 @@ static void open_confirm(struct upstream *upstream)
         .rpc = upstream->rpc,
         .store = upstream->store,
         .loop = upstream->loop,
+        .others = upstream->socket_count > 0,
         .metrics = upstream->options.metrics,
         .context = upstream,
         .confirmed = on_callback_heard,

@@ -46,10 +46,10 @@ struct device {
     struct store_session store;
     struct outbox outbox;
     uint64_t config_version, config_before; /* the device has been told these in this session; 0: none */
-    struct device_standing standing; /* told last */
-    const char *unproven;            /* why its addresses are not proven; NULL: they are */
-    const char *unproven_before;     /* as the store said a second ago */
-    struct store_status status; /* as the device last told it */
+    struct device_standing standing;        /* told last */
+    const char *unproven;                   /* why its addresses are not proven; NULL: they are */
+    const char *unproven_before;            /* as the store said a second ago */
+    struct store_status status;             /* as the device last told it */
     uint64_t status_noted_ns;
     bool status_waiting; /* the store has an older one */
 

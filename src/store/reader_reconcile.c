@@ -21,6 +21,7 @@ enum {
     BASELINE_HEIGHT,
     SUBSCRIBER_COUNT,
     KNOWN_PAYMENT,
+    WAITING,
     BASELINE_COUNT,
     READER_RECONCILE_SQL_COUNT
 };
@@ -35,6 +36,7 @@ static const char *const READER_RECONCILE_SQL[] = {
     [SUBSCRIBER_COUNT] = "SELECT count(*) FROM subscription WHERE address = ? AND removed_at IS NULL",
     [KNOWN_PAYMENT] = "SELECT 1 FROM payment INDEXED BY payment_hash WHERE substr(hash, 1, 8) = ? AND hash = "
                       "? AND output = 0 AND address = ?",
+    [WAITING] = "SELECT 1 FROM unconfirmed WHERE num = ?",
     [BASELINE_COUNT] = "SELECT count(*) FROM subscription s JOIN baseline_hash h ON h.subscription = s.num "
                        "WHERE s.address = ? AND s.removed_at IS NULL AND h.hash = ?",
 };
@@ -188,6 +190,20 @@ enum cs_err reader_find_unknown(struct store *store, int64_t address, const uint
         bool known;
         err = is_known(reader, address, hashes[i], subscribers, &known);
         unknown[i] = !known;
+    }
+    reader_give_back(store, reader);
+    return err;
+}
+
+enum cs_err reader_find_waiting(struct store *store, const int64_t *nums, size_t count, bool *waits)
+{
+    struct reader *reader;
+    int64_t found;
+    enum cs_err err = reader_take(store, &reader);
+    for (size_t i = 0; i < count && err == CS_OK; i++) {
+        sql_bind(reader->reconcile_sql[WAITING], "i", nums[i]);
+        err = reader_find_num(reader->reconcile_sql[WAITING], &found);
+        waits[i] = found != 0;
     }
     reader_give_back(store, reader);
     return err;

@@ -42,6 +42,9 @@ struct reader_baseline {
 CS_MUST_CHECK enum cs_err reader_open_baselines(struct store *store, int64_t address,
                                                 struct reader_baseline **rows, size_t *count);
 
+/* waits[i]: the news with this number (store_submit_unconfirmed) still waits for its verdict. */
+CS_MUST_CHECK enum cs_err reader_find_waiting(struct store *store, const int64_t *nums, size_t count,
+                                              bool *waits);
 /* unknown[i]: the send hashes[i] is neither a payment, nor in the baseline of everybody who subscribes to the address. */
 CS_MUST_CHECK enum cs_err reader_find_unknown(struct store *store, int64_t address,
                                               const uint8_t (*hashes)[32], size_t count, bool *unknown);

@@ -394,8 +394,27 @@ static void the_quota_is_kept_in_every_second_and_live_calls_go_first(void **sta
         sweeps_before_the_last_live += heard[i].number < 60;
     }
     assert_in_range(sweeps_before_the_last_live, 5,
-                    25); /* half a second of them, though 60 were there first */
+                    30); /* half a second of them, though 60 were there first */
     assert_in_range((heard[89].at_ns - heard[0].at_ns) / 1000000, 2200, 6000);
+}
+
+static void a_sweep_ends_however_many_live_calls_there_are(void **state)
+{
+    (void)state;
+    struct rpc_options options = USUAL;
+    options.connections = 2;
+    open_client(options);
+    for (int i = 0; i < 3; i++) {
+        ask(RPC_SWEEP, "echo", 0);
+    }
+    for (int i = 0; i < 60; i++) {
+        ask(RPC_LIVE, "echo", 0);
+    }
+    wait_ended(63);
+    for (int i = 0; i < 3; i++) { /* the first was under way; then one in nine */
+        assert_in_range(outcomes[i].order, 0, 1 + (RPC_LIVE_IN_A_ROW + 2) * i);
+    }
+    assert_in_range(outcomes[2].order, RPC_LIVE_IN_A_ROW, 62);
 }
 
 static void sweeps_are_refused_before_live_calls_are(void **state)
@@ -619,6 +638,7 @@ int main(void)
         TEST(a_live_call_waits_for_no_sweep),
         TEST(with_one_connection_too_live_calls_are_next),
         TEST(the_quota_is_kept_in_every_second_and_live_calls_go_first),
+        TEST(a_sweep_ends_however_many_live_calls_there_are),
         TEST(sweeps_are_refused_before_live_calls_are),
         TEST(a_call_may_be_made_from_within_what_ended_another),
         TEST(the_endpoint_is_up_or_down_and_why),
