@@ -32,6 +32,11 @@
 static const char CONFIRM_WARNING[] =
     "confirm = source: whoever can call the callback is believed that a block is confirmed and its amount right";
 
+static const char RPC_NEEDED[] =
+    "[callback] confirm = node asks the node whether a block is confirmed, and [nano] rpc names none: write rpc = "
+    "http://[::1]:7076 under [nano] in the config file (--config), or confirm = source if nobody but your own node "
+    "can call the callback; it is then believed";
+
 /* Everything that `serve` opens, in the order in which it does. */
 struct app {
     struct config config;
@@ -164,6 +169,9 @@ static int read_config(const struct arguments *arguments, struct app *app)
     if (!config_parse_address(config->ws_listen, &app->ws_address)) {
         return usage_error("[ws] listen is ADDR:PORT, such as 127.0.0.1:7091 or [::1]:7091, not %s",
                            config->ws_listen);
+    }
+    if (config->callback_confirm == CONFIRM_NODE && config->nano_rpc[0] == '\0') {
+        return usage_error("%s", RPC_NEEDED);
     }
     const char *wrong = tls_check_config(config);
     if (wrong != NULL) {

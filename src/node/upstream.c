@@ -348,14 +348,7 @@ static enum cs_err open_sockets(struct upstream *upstream, char error[UPSTREAM_E
 enum cs_err upstream_open(const struct upstream_options *options, struct store *store,
                           struct upstream **opened, char error[UPSTREAM_ERROR_SIZE])
 {
-    if (options->confirm && options->rpc[0] == '\0') {
-        snprintf(
-            error, UPSTREAM_ERROR_SIZE,
-            "[callback] confirm = node asks the node whether a block is confirmed, and [nano] rpc names none: write rpc = "
-            "http://[::1]:7076 under [nano] in the config file (--config), or confirm = source if nobody but your own "
-            "node can call the callback; it is then believed");
-        return CS_EINVAL;
-    }
+    assert(!options->confirm || options->rpc[0] != '\0');
     struct upstream *upstream = cs_alloc(sizeof(*upstream));
     upstream->options = *options;
     upstream->store = store;

@@ -22,7 +22,7 @@ struct upstream_options {
     bool ws_filter_all;    /* false: the nodes send only what concerns our accounts */
     const char *ca_file;   /* PEM: whom https and wss believe; "": the system's */
     uint32_t silence_s, sweep_s, batch;
-    bool confirm; /* callbacks are believed only once the RPC has said so; needs rpc */
+    bool confirm; /* callbacks are believed only once the RPC has said so; then there must be one */
     enum callback_signature signature;
     struct metrics *metrics;
 };
