@@ -127,7 +127,7 @@ static void start_sweep(struct backfill *backfill, bool spread)
 
 void backfill_sweep(struct backfill *backfill, const char *why)
 {
-    log_info("all addresses are reconciled: %s", why);
+    log_info("the node is asked about every address: %s", why);
     backfill->again = true;
     backfill->spread = false; /* the one under way hurries too, to make room */
     backfill->next_page_ns = backfill->failures == 0 ? 0 : backfill->next_page_ns;

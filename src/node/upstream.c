@@ -345,6 +345,37 @@ static enum cs_err open_sockets(struct upstream *upstream, char error[UPSTREAM_E
     return err;
 }
 
+static int64_t read_payable(void *context)
+{
+    return store_not_payable(((struct upstream *)context)->store) == NULL;
+}
+
+static int64_t read_addresses(void *context)
+{
+    struct store_coverage coverage;
+    store_find_coverage(((struct upstream *)context)->store, &coverage);
+    return (int64_t)coverage.addresses;
+}
+
+static int64_t read_proven(void *context)
+{
+    struct store_coverage coverage;
+    store_find_coverage(((struct upstream *)context)->store, &coverage);
+    return (int64_t)coverage.proven;
+}
+
+static void add_gauges(struct upstream *upstream)
+{
+    struct metrics *metrics = upstream->options.metrics;
+    metrics_add_gauge(metrics, "coinslot_payable", "",
+                      "1: news comes in, machines may take money; 0: GET /api/v1/sources says why not.",
+                      read_payable, upstream);
+    metrics_add_gauge(metrics, "coinslot_addresses", "", "Addresses that devices are paid on.",
+                      read_addresses, upstream);
+    metrics_add_gauge(metrics, "coinslot_addresses_proven", "",
+                      "Of these, those whose payments are known to be complete.", read_proven, upstream);
+}
+
 enum cs_err upstream_open(const struct upstream_options *options, struct store *store,
                           struct upstream **opened, char error[UPSTREAM_ERROR_SIZE])
 {
@@ -373,6 +404,7 @@ enum cs_err upstream_open(const struct upstream_options *options, struct store *
         open_confirm(upstream);
     }
     sources_add_metrics(upstream->sources);
+    add_gauges(upstream);
     store_each_watched(store, watch_at_start, upstream);
     *opened = upstream;
     return CS_OK;
