@@ -131,7 +131,7 @@ void walk_submit_begin(struct walk *walk, void (*then)(struct walk *walk), void 
 void walk_submit_next(struct walk *walk);
 void walk_submitted(struct walk *walk, enum cs_err err);
 void walk_submit_end(struct walk *walk);
-void walk_answered(void *walk, enum cs_err err); /* a store_reconcile_done */
+void walk_answered(void *context, enum cs_err err); /* a store_reconcile_done; the context is the walk */
 /* Asks for the blocks of all candidates that `wants`; `take` gets each that the node has; then `after`. */
 void walk_look(struct walk *walk, bool (*wants)(const struct candidate *candidate),
                void (*take)(struct walk *walk, struct candidate *candidate, const struct rpc_block *block),

@@ -35,16 +35,16 @@ size_t sources_add(struct sources *sources, enum payment_source kind, const char
 void sources_add_metrics(struct sources *sources);
 
 /* `why` of not alive, for people. The change is logged once. */
-void sources_set_alive(struct sources *sources, size_t source, bool alive, const char *why);
+void sources_set_alive(struct sources *sources, size_t number, bool alive, const char *why);
 /* It has said something, be it of no use. */
-void sources_note_message(struct sources *sources, size_t source);
+void sources_note_message(struct sources *sources, size_t number);
 /*
  * It has brought a payment of ours, confirmed and in the store: `stored` when it was the first. `heard_at_ms` is when the news came in.
  */
-void sources_note_payment(struct sources *sources, size_t source, const struct payment *payment, bool stored,
+void sources_note_payment(struct sources *sources, size_t number, const struct payment *payment, bool stored,
                           int64_t heard_at_ms);
 /* It could not be taken in, or was not told in time: another way has to find it. */
-void sources_note_lost(struct sources *sources, size_t source);
+void sources_note_lost(struct sources *sources, size_t number);
 
 /* Counts what was missed by those whose grace is over. Once a second or so. */
 void sources_settle(struct sources *sources, int64_t now_ms);

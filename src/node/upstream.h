@@ -38,14 +38,14 @@ void upstream_close(struct upstream *upstream); /* after store_stop and callback
 
 /* Where the callback tells what comes in. */
 struct callback_sink upstream_callback_sink(struct upstream *upstream);
-/* For store_events.watched. */
-void upstream_note_watched(void *upstream, const struct address *address, enum store_watch watch);
+/* For store_events.watched; here and below, the context is the upstream. */
+void upstream_note_watched(void *context, const struct address *address, enum store_watch watch);
 
 /* Every address is looked at, soon. False: there is no RPC to ask. `why` lives for ever. */
-bool upstream_reconcile(void *upstream, const char *why);
+bool upstream_reconcile(void *context, const char *why);
 /* NULL when news comes in, else why not, in words: for /readyz. */
-const char *upstream_check(void *upstream);
+const char *upstream_check(void *context);
 /* Sources, node, reconciliation and completeness as one JSON object; owned by the caller. docs: schema/openapi.yaml, /api/v1/sources. */
-char *upstream_print_report(void *upstream);
+char *upstream_print_report(void *context);
 
 #endif

@@ -69,6 +69,6 @@ bool upstream_socket_alive(const struct upstream *upstream);
 /* Its number in `sources`. */
 size_t upstream_source_of(struct upstream *upstream, const struct nano_ws *ws);
 /* For nano_ws_events.bare (upstream_bare.c). */
-void upstream_bare_take(void *upstream, struct nano_ws *ws, const uint8_t hash[32]);
+void upstream_bare_take(void *context, struct nano_ws *ws, const uint8_t hash[32]);
 
 #endif

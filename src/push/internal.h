@@ -120,7 +120,8 @@ struct push {
     uv_timer_t tick;     /* of the wheel */
     struct wheel
         wheel; /* the timers of connections: libwebsockets keeps its own in a sorted list, and walks it for each one */
-    const char *not_payable; /* a code, of those that live for ever; NULL: machines may take money; asked once a second */
+    const char *
+        not_payable; /* a code, of those that live for ever; NULL: machines may take money; asked once a second */
     struct lws_vhost *vhost;
     struct listener *listener; /* NULL once stopping */
     struct sessions *sessions;

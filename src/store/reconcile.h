@@ -83,7 +83,7 @@ struct store_completeness {
 void store_find_completeness(struct store *store, const struct address *address,
                              struct store_completeness *found);
 /* NULL: all addresses of the device are proven; else why not, a code. */
-const char *store_device_unproven(struct store *store, int64_t device);
+const char *store_device_unproven(struct store *store, int64_t device_num);
 /* Counts up whenever something that these answer may have changed. */
 uint64_t store_completeness_version(struct store *store);
 /* How many addresses have a subscription, and how many of them are proven, and the oldest complete_at_ms of those (0: none). */

@@ -229,13 +229,13 @@ void store_find_completeness(struct store *store, const struct address *address,
     pthread_rwlock_unlock(&store->directory.lock);
 }
 
-const char *store_device_unproven(struct store *store, int64_t num)
+const char *store_device_unproven(struct store *store, int64_t device_num)
 {
     struct directory *directory = &store->directory;
     int64_t complete_at_ms;
     pthread_rwlock_rdlock(&directory->lock);
-    assert(num > 0 && (size_t)num < directory->device_slots);
-    const struct device *device = directory->devices[num];
+    assert(device_num > 0 && (size_t)device_num < directory->device_slots);
+    const struct device *device = directory->devices[device_num];
     bool proven = true;
     for (uint32_t i = 0; i < device->subscriptions && proven; i++) {
         proven = is_proven(store, device->places[i], &complete_at_ms);
