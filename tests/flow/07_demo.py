@@ -30,9 +30,9 @@ def demo(folder, script, *arguments):
     return done.stdout
 
 
-def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_run_goes_on(tmp_path):
+def test_the_meter_gets_what_it_missed_and_what_nobody_told_of_and_a_second_run_goes_on(tmp_path):
     folder = tmp_path / "demo"
-    out = demo(folder, "3s,p,3s,p,3s,q")
+    out = demo(folder, "2s,p,2s,p,2s,q")
     assert re.search(r"driver  paid \d+(\.\d+)? nano → the relay stored [0-9A-F]{8}… and answered 200", out)
     assert re.search(r"meter   is unplugged; 3 waiting for it", out)
     missed = int(re.search(r"plugged the meter in again; it missed (\d+)", out).group(1))
@@ -47,10 +47,18 @@ def test_the_meter_gets_what_it_missed_when_its_plug_goes_in_again_and_a_second_
     assert "curl" in out and "/api/v1/deliveries" in out
     meter = json.loads((folder / "meter.json").read_text())
 
-    again = demo(folder, "3s,r,3s,q")
+    again = demo(folder, "1s,l,7s,r,4s,q")
     assert json.loads((folder / "meter.json").read_text()) == meter
     assert "pulled the relay's plug" in again
     assert "meter   lost the relay" in again
+    assert "is told that it has everything" in again
+    # Of these nobody told the relay: it was kept from it, or the relay was away.
+    untold = len(re.findall("and the node tells nobody|nobody answered", again))
+    assert again.count("and the node tells nobody") == 3 and untold > 3
+    assert len(re.findall("found by asking the node", again)) == untold
+    paid = len(re.findall("driver  paid", out + again))
+    # The last one of each run may have been on its way when the drivers were stopped.
+    assert int(re.search(r"(\d+) payments stored in all runs", again).group(1)) - paid in (0, 1, 2)
     later = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", again)]
     assert later == list(range(later[0], later[0] + len(later)))
     assert later[0] == seqs[-1] + 1

@@ -18,12 +18,13 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 
-from coinslot.amount import format_nano, parse_raw
-from coinslot.demo_setup import Api, DemoError, Folder, find_meter, lan_address, open_api
+from coinslot.amount import RAW_PER_NANO, format_nano, parse_raw
+from coinslot.demo_setup import Api, DemoError, Folder, Node, find_meter, free_port, lan_address, open_api
 
 COLORS = {"driver": "36", "relay": "33", "meter": "32", "you": "1", "bad": "31", "dim": "2"}
-KEYS = "p: pull the meter's plug, or plug it in · r: pull the relay's plug · q: quit"
+KEYS = "p: pull the meter's plug, or plug it in · r: pull the relay's plug · l: the node keeps its next payments to itself · q: quit"
 RELAY_AWAY_S = 1.5  # how long the relay stays without power
+SILENT_PAYMENTS = 3  # of which the node tells nobody
 HOLD_BACK_S = 0.2  # the driver's line comes once the relay has answered: the meter may be faster
 
 
@@ -59,14 +60,22 @@ class Demo:
         self._binary: Path = arguments.binary
         self._folder = Folder(arguments.data)
         host = "0.0.0.0" if arguments.lan else "127.0.0.1"
-        self._http = f"{host}:{arguments.http_port}"
+        # The node has to know it before the relay is there.
+        self._http = f"{host}:{arguments.http_port or free_port()}"
         self._ws = f"{host}:{arguments.ws_port}"
         self._relay: Optional[Process] = None
         self._meter: Optional[Process] = None
-        self._drivers: Optional[Process] = None
+        self._node_process: Optional[Process] = None
+        self._node: Optional[Node] = None
+        self._drivers: Optional["asyncio.Task[None]"] = None
         self._tasks: Set["asyncio.Task[None]"] = set()
         self._paid: Set[str] = set()
+        self._untold: Dict[str, float] = {}  # payments of which the relay was not told, and when they were made
+        self._silent = 0  # so many payments more the node tells nobody of
         self._missed = 0  # payments since the meter was unplugged
+        self._held: List[Dict[str, Any]] = []  # what the meter said early, and what it said after that
+        self._payable = True  # as the meter was told
+        self._whole = False  # the meter was told that it has everything
         self._steps: "asyncio.Queue[str]" = asyncio.Queue()
         self._api: Optional[Api] = None
         self._device: Dict[str, Any] = {}
@@ -75,13 +84,14 @@ class Demo:
 
     async def run(self) -> None:
         self._folder.prepare()
-        await self._start_relay()
         try:
+            await self._start_node()
+            await self._start_relay()
             self._api = await asyncio.to_thread(open_api, self._binary, self._folder, self._port(self._http))
             self._device = await asyncio.to_thread(find_meter, self._api, self._folder)
             self._introduce()
             await self._plug_meter_in()
-            await self._start_drivers()
+            self._drivers = asyncio.ensure_future(self._drive())
             with self._sources_of_steps():
                 while await self._step(await self._steps.get()):
                     pass
@@ -96,14 +106,20 @@ class Demo:
             await (self._pull_meters_plug() if self._meter else self._plug_meter_in())
         elif step == "r":
             await self._pull_relays_plug()
+        elif step == "l":
+            self._silence_node()
         elif step == "relay ended":
             raise DemoError(f"the relay has ended by itself; the end of {self._folder.relay_log}:\n{self._log_tail()}")
-        elif step == "drivers ended":
+        elif step == "node ended":
             raise DemoError("coinslot simulate has ended by itself")
         return True
 
     async def _end(self) -> None:
-        for process in (self._drivers, self._meter):
+        if self._drivers is not None:
+            self._drivers.cancel()
+            await asyncio.sleep(HOLD_BACK_S)  # what they paid last is told, and confirmed
+        node, self._node_process = self._node_process, None
+        for process in (self._meter, node):
             if process is not None:
                 process.send_signal(signal.SIGTERM)
                 await process.wait()
@@ -194,24 +210,53 @@ class Demo:
     def _port(address: str) -> int:
         return int(address.rsplit(":", 1)[1])
 
-    # ---- the drivers ----------------------------------------------------------------------------------------------------
+    # ---- the node and the drivers -----------------------------------------------------------------------------------------
 
-    async def _start_drivers(self) -> None:
+    async def _start_node(self) -> None:
         url = f"http://127.0.0.1:{self._port(self._http)}/callback/"
-        with open(self._folder.path / "drivers.log", "ab") as log:
-            drivers = await asyncio.create_subprocess_exec(
-                *(str(self._binary), "simulate", "--to", self._device["address"], "--callback", url),
-                *("--rate", self._arguments.rate, "--amount", "0.1-2.0", "--seed", str(random.getrandbits(62))),
+        with open(self._folder.path / "node.log", "ab") as log:
+            node = await asyncio.create_subprocess_exec(
+                *(str(self._binary), "simulate", "--rpc", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--callback", url),
                 stdin=DEVNULL,
                 stdout=PIPE,
                 stderr=log,
                 start_new_session=True,
             )
-        self._drivers = drivers
-        self._spawn(self._read(drivers, self._on_driver))
-        self._spawn(self._watch(drivers, lambda: True, "drivers ended"))
+        self._node_process = node
+        assert node.stdout is not None
+        line = await asyncio.wait_for(node.stdout.readline(), 60)
+        if not line:
+            raise DemoError(f"coinslot simulate did not start; see {self._folder.path / 'node.log'}")
+        ready = json.loads(line)
+        self._node = Node(ready["rpc"])
+        self._folder.write_config(ready["rpc"], ready["ws"])
+        self._spawn(self._read(node, self._on_callback))
+        self._spawn(self._watch(node, lambda: self._node_process is node, "node ended"))
 
-    def _on_driver(self, line: Dict[str, Any]) -> None:
+    async def _drive(self) -> None:
+        assert self._node is not None
+        loop = asyncio.get_running_loop()
+        interval_s = 1 / float(self._arguments.rate)
+        due = loop.time()
+        while True:
+            amount = random.randint(1, 20) * (RAW_PER_NANO // 10)
+            told, self._silent = self._silent == 0, max(0, self._silent - 1)
+            hash = await asyncio.to_thread(self._node.pay, self._device["address"], amount, told)
+            if not told:
+                self._note_untold(hash)
+                self.screen.say("driver", f"paid {format_nano(amount)} nano → and the node tells nobody", "bad")
+            due = max(due + interval_s, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    def _silence_node(self) -> None:
+        self._silent = SILENT_PAYMENTS
+        self.screen.say("you", f"had the node keep its next {SILENT_PAYMENTS} payments to itself: no callback, and nothing on its WebSocket", "bad")
+
+    def _note_untold(self, hash: str) -> None:
+        self._paid.add(hash)
+        self._untold[hash] = time.monotonic()
+
+    def _on_callback(self, line: Dict[str, Any]) -> None:
         if line.get("kind") != "send":
             return
         self._paid.add(line["hash"])
@@ -225,7 +270,8 @@ class Demo:
         elif line["status"]:
             self.screen.say("driver", f"{paid} → the relay answered {line['status']}", "bad")
         else:
-            self.screen.say("driver", f"{paid} → nobody answered, and a node does not tell twice: the relay never hears of it", "bad")
+            self._note_untold(line["hash"])
+            self.screen.say("driver", f"{paid} → nobody answered, and a node does not tell twice", "bad")
 
     # ---- the meter ------------------------------------------------------------------------------------------------------
 
@@ -254,17 +300,31 @@ class Demo:
         await meter.wait()
 
     def _on_meter(self, event: Dict[str, Any]) -> None:
+        early = event["event"] == "payment" and event["age_s"] < 2 and event["hash"] not in self._paid
+        if not early and not self._held:
+            self._show(event)
+            return
+        if not self._held:
+            asyncio.get_running_loop().call_later(HOLD_BACK_S, self._show_held)
+        self._held.append(event)
+
+    def _show_held(self) -> None:
+        held, self._held = self._held, []
+        for event in held:
+            self._show(event)
+
+    def _show(self, event: Dict[str, Any]) -> None:
         kind = event["event"]
-        if kind == "payment" and event["age_s"] < 2 and event["hash"] not in self._paid:
-            self._paid.add(event["hash"])
-            asyncio.get_running_loop().call_later(HOLD_BACK_S, self._on_meter, event)
-        elif kind == "payment":
+        if kind == "payment":
             late = f", {event['age_s']} s after it was paid" if event["age_s"] >= 2 else ""
+            if event["hash"] in self._untold:
+                late = f", which the relay found by asking the node, {time.monotonic() - self._untold.pop(event['hash']):.0f} s after it was paid"
             what = f"+{duration(event['seconds'])}" if "seconds" in event else f"refused, {event['refused']}"
             paid = format_nano(parse_raw(event["amount"]))
             credit = duration(event["credit_s"])
             self.screen.say("meter", f"got seq {event['seq']}: {paid} nano, {what}{late}; {credit} bought in all")
         elif kind == "welcome":
+            self._whole = False
             self.screen.say("meter", f"is connected; {event['pending']} waiting for it")
         elif kind == "waiting":
             what = f"lost the relay ({event['reason']})" if event["code"] else "cannot reach the relay"
@@ -273,10 +333,20 @@ class Demo:
             self.screen.say("meter", f"got seq {event['seq']} again, adds nothing")
         elif kind == "config":
             self.screen.say("meter", f"is told its tariff, version {event['version']}: {tariff(event['config'])}")
-        elif kind == "state" and not event["payable"]:
-            self.screen.say("meter", f"tells people not to pay now: {event['reason']}", "bad")
-        elif kind not in ("noted", "stopped", "state"):
+        elif kind == "state":
+            self._on_state(event)
+        elif kind not in ("noted", "stopped"):
             self.screen.say("meter", json.dumps(event), "bad")
+
+    def _on_state(self, event: Dict[str, Any]) -> None:
+        if not event["payable"]:
+            self.screen.say("meter", f"tells people not to pay now: {event['reason']}", "bad")
+        elif not self._payable:
+            self.screen.say("meter", "tells people that they may pay")
+        self._payable = event["payable"]
+        if event["caught_up"] and not self._whole:
+            self._whole = True
+            self.screen.say("meter", "is told that it has everything: the relay has asked the node")
 
     # ---- processes, keys, scripts ---------------------------------------------------------------------------------------
 
@@ -332,8 +402,8 @@ class Demo:
 def _script(text: str) -> List[str]:
     words = [word.strip() for word in text.split(",")]
     for word in words:
-        if not re.fullmatch(r"p|r|q|\d+(\.\d+)?s", word):
-            raise argparse.ArgumentTypeError(f"write p, r, q, or a time as 8s, with commas between, not {word!r}")
+        if not re.fullmatch(r"p|r|l|q|\d+(\.\d+)?s", word):
+            raise argparse.ArgumentTypeError(f"write p, r, l, q, or a time as 8s, with commas between, not {word!r}")
     return words
 
 

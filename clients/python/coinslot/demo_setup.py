@@ -18,9 +18,12 @@ from coinslot.credential import DeviceKey
 
 CONFIG = """\
 # Written by the demo at each start.
-[callback]
-# The simulated node is the only witness that its payments are confirmed.
-confirm = source
+[nano]
+# The make-believe node: it is asked whether what a callback says is true, and listened to.
+rpc = http://{rpc}
+ws = ws://{ws}
+# So often it is asked about every address, in case nobody has told of a payment. 600 where it is not for show.
+sweep_s = 5
 """
 
 # What the meter sells. Little steps are dearer than an hour.
@@ -76,7 +79,9 @@ class Folder:
 
     def prepare(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(CONFIG)
+
+    def write_config(self, rpc: str, ws: str) -> None:
+        self.config.write_text(CONFIG.format(rpc=rpc, ws=ws))
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -84,6 +89,26 @@ def write_secret(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text + "\n")
+
+
+class Node:
+    """The make-believe node, by the RPC port that takes orders (docs/simulated-node.md)."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def pay(self, to: str, amount: int, told: bool) -> str:
+        """Somebody pays, and it is confirmed; the node tells of it, or nobody. The hash."""
+        order = {"action": "simulate", "do": "pay", "to": to, "amount": str(amount), "announce": "callback,ws" if told else "none"}
+        connection = http.client.HTTPConnection(self._address, timeout=10)
+        try:
+            connection.request("POST", "/", json.dumps(order))
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "hashes" not in answer:
+            raise DemoError(f"the simulated node answered {answer}")
+        return str(answer["hashes"][0])
 
 
 class Api:
@@ -163,6 +188,12 @@ def _subscribed(api: Api, meter: Dict[str, Any]) -> Dict[str, Any]:
     if status not in (201, 409):  # 409: it is subscribed already
         raise DemoError(f"the meter's subscription was answered {status}: {value}")
     return meter
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def lan_address() -> Optional[str]:
