@@ -135,6 +135,16 @@ json_t *shape_completeness(const struct store_completeness *completeness)
     return object;
 }
 
+void shape_put_mark(json_t *completeness, const struct reader_watched *watched)
+{
+    bool opened = watched->has_mark && watched->mark.height > 0;
+    char frontier[PAYMENT_HASH_TEXT];
+    hex_encode_upper(watched->mark.frontier, sizeof watched->mark.frontier, frontier);
+    shape_put(completeness, "frontier", opened ? json_string(frontier) : json_null());
+    shape_put(completeness, "height",
+              watched->has_mark ? json_integer((json_int_t)watched->mark.height) : json_null());
+}
+
 json_t *shape_subscription(const struct store_subscription *subscription,
                            const struct store_completeness *completeness)
 {

@@ -22,6 +22,8 @@ json_t *shape_device(const struct store_device *device);
 json_t *shape_subscription(const struct store_subscription *subscription,
                            const struct store_completeness *completeness);
 json_t *shape_completeness(const struct store_completeness *completeness);
+/* The last block on the account's chain up to which all that was received is in the store; null where nothing was asked yet, or received. */
+void shape_put_mark(json_t *completeness, const struct reader_watched *watched);
 json_t *shape_address(const struct address *address);
 json_t *shape_api_token(const struct store_api_token *token);
 json_t *shape_delivery(const struct reader_delivery *row);

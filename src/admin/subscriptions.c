@@ -42,8 +42,13 @@ void subscriptions_list(struct admin *admin, struct http_request *request)
     json_t *items = json_array();
     for (size_t i = 0; i < count; i++) {
         struct store_completeness completeness;
+        struct reader_watched watched = {0};
         store_find_completeness(admin->store, &rows[i].address, &completeness);
-        shape_append(items, shape_subscription(&rows[i], &completeness));
+        json_t *item = shape_subscription(&rows[i], &completeness);
+        /* Removed in between: then nothing of it is known, and nothing is what is shown. */
+        (void)!reader_watched(admin->store, &rows[i].address, &watched);
+        shape_put_mark(json_object_get(item, "completeness"), &watched);
+        shape_append(items, item);
     }
     free(rows);
     http_answer_json(request, 200, shape_page(items, ""));

@@ -22,10 +22,13 @@ struct recent {
     uint32_t next;                 /* in the bucket, plus one; 0: the last */
 };
 
+enum source_metric { METRIC_PAYMENTS, METRIC_MISSED, METRIC_LOST, METRIC_LATE, METRIC_LATE_MS };
+#define SOURCE_METRIC_COUNT 5
+
 struct source {
     struct source_report report;
     char labels[LABELS_SIZE];
-    metrics_count *payments, *missed, *lost;
+    metrics_count *counts[SOURCE_METRIC_COUNT];
     struct sources *sources;
 };
 
@@ -82,27 +85,29 @@ size_t sources_add(struct sources *sources, enum payment_source kind, const char
 /* Metrics of one name have to be registered one after the other, so they are when all sources are there. */
 void sources_add_metrics(struct sources *sources)
 {
-    for (size_t i = 0; i < sources->count; i++) {
-        struct source *source = &sources->source[i];
-        source->payments =
-            metrics_add_counter(sources->metrics, "coinslot_source_payments_total", source->labels,
-                                "Payments of ours that a source has brought, first or later.");
+    static const struct {
+        enum source_metric metric;
+        const char *name, *help;
+    } counters[SOURCE_METRIC_COUNT] = {
+        {METRIC_PAYMENTS, "coinslot_source_payments_total",
+         "Payments of ours that a source has brought, first or later."},
+        {METRIC_MISSED, "coinslot_source_missed_total",
+         "Payments of ours that another source brought, and this one did not."},
+        {METRIC_LOST, "coinslot_source_lost_total", "News of a source that could not be taken in."},
+        {METRIC_LATE, "coinslot_source_late_total",
+         "Payments that a source brought after another; of reconciliation: that it found."},
+        {METRIC_LATE_MS, "coinslot_source_late_milliseconds_total", "By how much, in all."},
+    };
+    for (size_t i = 0; i < SOURCE_METRIC_COUNT; i++) {
+        for (size_t j = 0; j < sources->count; j++) {
+            struct source *source = &sources->source[j];
+            source->counts[counters[i].metric] =
+                metrics_add_counter(sources->metrics, counters[i].name, source->labels, counters[i].help);
+        }
     }
     for (size_t i = 0; i < sources->count; i++) {
-        struct source *source = &sources->source[i];
-        source->missed =
-            metrics_add_counter(sources->metrics, "coinslot_source_missed_total", source->labels,
-                                "Payments of ours that another source brought, and this one did not.");
-    }
-    for (size_t i = 0; i < sources->count; i++) {
-        struct source *source = &sources->source[i];
-        source->lost = metrics_add_counter(sources->metrics, "coinslot_source_lost_total", source->labels,
-                                           "News of a source that could not be taken in.");
-    }
-    for (size_t i = 0; i < sources->count; i++) {
-        struct source *source = &sources->source[i];
-        metrics_add_gauge(sources->metrics, "coinslot_source_alive", source->labels,
-                          "1: the source is alive; 0: it is not.", read_alive, source);
+        metrics_add_gauge(sources->metrics, "coinslot_source_alive", sources->source[i].labels,
+                          "1: the source is alive; 0: it is not.", read_alive, &sources->source[i]);
     }
 }
 
@@ -140,7 +145,7 @@ static void settle_first(struct sources *sources)
         struct source *source = &sources->source[i];
         if ((recent->expected & ~recent->brought_by & (1u << i)) != 0) {
             source->report.missed++;
-            metrics_add(source->missed, 1);
+            metrics_add(source->counts[METRIC_MISSED], 1);
         }
     }
     sources->recent_first = (sources->recent_first + 1) % SOURCE_RECENT_MOST;
@@ -172,12 +177,15 @@ static struct recent *add_recent(struct sources *sources, const struct payment *
     return recent;
 }
 
-static void note_late(struct source_report *report, int64_t late_ms)
+static void note_late(struct source *source, int64_t late_ms)
 {
+    struct source_report *report = &source->report;
     late_ms = late_ms > 0 ? late_ms : 0;
     report->late++;
     report->late_sum_ms += late_ms;
     report->late_most_ms = late_ms > report->late_most_ms ? late_ms : report->late_most_ms;
+    metrics_add(source->counts[METRIC_LATE], 1);
+    metrics_add(source->counts[METRIC_LATE_MS], (uint64_t)late_ms);
 }
 
 void sources_note_payment(struct sources *sources, size_t number, const struct payment *payment, bool stored,
@@ -194,15 +202,15 @@ void sources_note_payment(struct sources *sources, size_t number, const struct p
     if (is_news) {
         report->payments++;
         report->payment_at_ms = heard_at_ms;
-        metrics_add(source->payments, 1);
+        metrics_add(source->counts[METRIC_PAYMENTS], 1);
         if (stored) {
             report->first++;
             recent = recent != NULL ? recent : add_recent(sources, payment, heard_at_ms);
             if (report->kind == SOURCE_BACKFILL && payment->node_time_ms != 0) {
-                note_late(report, heard_at_ms - payment->node_time_ms);
+                note_late(source, heard_at_ms - payment->node_time_ms);
             }
         } else {
-            note_late(report, heard_at_ms - recent->first_at_ms);
+            note_late(source, heard_at_ms - recent->first_at_ms);
         }
         recent->brought_by |= 1u << number;
     }
@@ -254,7 +262,7 @@ void sources_note_lost(struct sources *sources, size_t number)
     pthread_mutex_lock(&sources->lock);
     sources->source[number].report.lost++;
     pthread_mutex_unlock(&sources->lock);
-    metrics_add(sources->source[number].lost, 1);
+    metrics_add(sources->source[number].counts[METRIC_LOST], 1);
 }
 
 size_t sources_report(struct sources *sources, struct source_report reports[SOURCES_MOST])

@@ -838,6 +838,13 @@ static void a_subscription_is_made_once_listed_and_removed(void **state)
     drop(&made);
 }
 
+static void on_marked(void *context, enum cs_err err)
+{
+    (void)context;
+    assert_int_equal(err, CS_OK);
+    sem_post(&happened);
+}
+
 static void a_subscription_says_since_when_and_how_far_it_is_proven(void **state)
 {
     (void)state;
@@ -862,12 +869,17 @@ static void a_subscription_says_since_when_and_how_far_it_is_proven(void **state
 
     int64_t address = 1;
     store_note_complete(store, &address, 1, 1800000000000);
+    const struct store_mark mark = {.frontier = {0xab}, .height = 7};
+    assert_int_equal(store_submit_mark(store, address, &mark, on_marked, NULL), CS_OK);
+    sem_wait(&happened);
     struct answer listed = ask(ROLE_VIEWER, "GET", path, "");
     const json_t *item = json_array_get(json_object_get(listed.json, "items"), 0);
     assert_string_equal(json_string_value(json_object_get(item, "since")), "2026-11-01T00:00:00.000Z");
     completeness = json_object_get(item, "completeness");
     assert_true(json_is_true(json_object_get(completeness, "proven")));
     assert_true(json_is_null(json_object_get(completeness, "reason")));
+    assert_int_equal(json_integer_value(json_object_get(completeness, "height")), 7);
+    assert_memory_equal(json_string_value(json_object_get(completeness, "frontier")), "AB00", 4);
     assert_string_equal(json_string_value(json_object_get(completeness, "complete_as_of")),
                         "2027-01-15T08:00:00.000Z");
     drop(&listed);
