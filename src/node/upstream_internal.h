@@ -49,7 +49,7 @@ struct upstream {
     _Atomic uint64_t count, cemented, network; /* 0: not known; `network`: what others have cemented */
     enum rpc_reach reach;
     uint64_t down_ns; /* the RPC does not answer since then; 0: it does */
-    bool down_told, swept_whole;
+    bool down_told, swept_whole, lagging;
 
     bool live;              /* a source was alive when last looked */
     uint64_t last_sweep_ns; /* that was asked for while none was */

@@ -187,6 +187,25 @@ static void watch_lost(struct upstream *upstream, uint64_t now_ns)
     }
 }
 
+/* What a node says that is behind is true of the past only. */
+static void watch_lag(struct upstream *upstream)
+{
+    bool lagging = is_lagging(upstream);
+    if (lagging) {
+        note_incident(upstream, "node_lagging");
+    } else if (upstream->lagging) {
+        backfill_sweep(upstream->backfill, "the node is up to date again");
+    }
+    if (lagging && !upstream->lagging) {
+        log_warn(
+            "the node is behind: nothing that it says proves anything cemented=%llu blocks=%llu network=%llu",
+            (unsigned long long)atomic_load(&upstream->cemented),
+            (unsigned long long)atomic_load(&upstream->count),
+            (unsigned long long)atomic_load(&upstream->network));
+    }
+    upstream->lagging = lagging;
+}
+
 static void watch_live(struct upstream *upstream, bool live, uint64_t now_ns)
 {
     if (upstream->live && !live) {
@@ -216,7 +235,7 @@ static void judge(struct upstream *upstream, bool live, uint64_t now_ns)
                callbacks_only) {
         code = "node_unreachable";
         words = "the node's RPC does not answer: nothing that callbacks say can be confirmed";
-    } else if (is_lagging(upstream)) {
+    } else if (upstream->lagging) {
         code = "node_lagging";
         words = "the node is behind the network, or has yet to cement what it knows";
     }
@@ -231,6 +250,7 @@ void upstream_watch_tick(struct upstream *upstream)
     if (upstream->rpc != NULL) {
         ask_node(upstream, now_ns);
         watch_rpc(upstream, now_ns);
+        watch_lag(upstream);
     }
     watch_lost(upstream, now_ns);
     bool live = has_live_source(upstream);
