@@ -134,6 +134,7 @@ bool change_create_subscription(struct store *store, const char *device_id, json
     case CS_OK:
         store_find_completeness(store, &subscription.address, &completeness);
         *result = shape_subscription(&subscription, &completeness);
+        shape_put_mark(json_object_get(*result, "completeness"), &(struct reader_watched){0});
         return true;
     case CS_ENOTFOUND:
         problem_no_such_device(problem);

@@ -120,7 +120,7 @@ def test_websockets_are_cut_refused_and_dropped_now_and_then(simnode, connect):
     simnode.faults(ws_refuse=1)
     with pytest.raises((OSError, EOFError, websockets.InvalidHandshake, websockets.InvalidMessage)):
         connect(simnode, path="", subprotocol=None)
-    simnode.faults(ws_refuse=0, ws_drop_every_ms=200)
+    simnode.faults(ws_refuse=0, ws_drop_every_ms=700)
     for _ in range(3):
         assert subscribed(connect, simnode).receive_close() in (None, 1006)
     status = simnode.status()
