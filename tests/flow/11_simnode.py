@@ -207,9 +207,9 @@ def test_the_rpc_answers_with_errors_garbage_and_hangs_up(simnode):
     simnode.faults(rpc_cuts=0, rpc_delay_ms=200)
     began = time.monotonic()
     simnode.rpc("version")
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began >= 0.19
     simnode.faults(rpc_errors=100, rpc_delay_ms=0, for_ms=100)
-    time.sleep(0.15)
+    time.sleep(0.6)
     assert simnode.rpc("version")["node_vendor"] == "Nano V27.1"
     assert simnode.status()["calls_by_action"] == {"(error)": "1", "(status)": "1", "version": "3", "(cut)": "1"}
 
