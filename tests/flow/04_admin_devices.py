@@ -2,14 +2,12 @@
 
 import re
 import socket
-from pathlib import Path
 
+import openapi
 import pytest
 
 from relay import Relay, run_coinslot, wait_until
 from session import Closed
-
-OPENAPI = Path(__file__).resolve().parent.parent.parent / "schema" / "openapi.yaml"
 
 
 def problem(reply, status, code, field=None):
@@ -22,17 +20,12 @@ def problem(reply, status, code, field=None):
 
 
 def operations():
-    """(method, path, least role) of everything that schema/openapi.yaml describes."""
-    path = method = None
-    for line in OPENAPI.read_text().splitlines():
-        if line.startswith("components:"):
-            return
-        if found := re.match(r"  (/\S+):$", line):
-            path = found[1]
-        elif found := re.match(r"    (get|post|put|patch|delete):$", line):
-            method = found[1].upper()
-        elif found := re.match(r"      x-least-role: (\w+)$", line):
-            yield method, path, found[1]
+    """(method, path, least role) of everything that schema/openapi.yaml describes; None: anybody may."""
+    for path, methods in openapi.document()["paths"].items():
+        for method, operation in methods.items():
+            if method != "parameters":
+                assert ("x-least-role" in operation) == (operation.get("security") != []), (method, path)
+                yield method.upper(), path, operation.get("x-least-role")
 
 
 ROLES = ["viewer", "auditor", "operator", "admin"]
@@ -40,12 +33,15 @@ ROLES = ["viewer", "auditor", "operator", "admin"]
 
 def test_every_operation_of_the_schema_exists_and_needs_the_role_that_it_names(relay):
     described = list(operations())
-    assert len(described) == 21
+    assert len(described) == 24
     for method, path, least in described:
         path = re.sub(r"{\w+}", "none_such", path)
         body = {} if method in ("POST", "PUT", "PATCH") else None
-        found = {"/api/v1/relay/roll-key": (200,), "/api/v1/devices/import": (415,)}.get(path)
+        found = {"/api/v1/relay/roll-key": (200,), "/api/v1/devices/import": (415,), "/api/v1/reconcile": (409,)}.get(path)
         found = found or ((200,) if method == "GET" and "none_such" not in path else (404, 422))
+        if least is None:
+            problem(relay.rest(method, path, body, role=None), 400, "invalid_parameter", "address")
+            continue
         if path.startswith("/api/"):
             problem(relay.rest(method, path, body, role=None), 401, "token_needed")
         for role in ROLES:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coinslot.credential import DeviceKey
+from openapi import check_answer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BINARY = Path(os.environ.get("COINSLOT_BINARY", ROOT / "build" / "debug" / "coinslot")).resolve()
@@ -165,7 +166,7 @@ class Relay:
         return self._tokens[role]
 
     def rest(self, method, path, body=None, role="admin", headers=None):
-        """`role` None: without a token."""
+        """`role` None: without a token. The answer is what schema/openapi.yaml says."""
         sent = dict(headers or {})
         if role is not None:
             sent.setdefault("Authorization", f"Bearer {self.token(role)}")
@@ -182,8 +183,10 @@ class Relay:
         finally:
             connection.close()
         received = {name.lower(): value for name, value in answer.getheaders()}
-        is_json = "json" in received.get("content-type", "")
-        return Reply(answer.status, received, json.loads(text) if is_json and text else text)
+        content_type = received.get("content-type", "")
+        value = json.loads(text) if "json" in content_type and text else text
+        check_answer(method, path, answer.status, content_type, value)
+        return Reply(answer.status, received, value)
 
     def create_device(self, name="Meter", **fields):
         reply = self.rest("POST", "/api/v1/devices", {"name": name, "auth": "token", **fields})
