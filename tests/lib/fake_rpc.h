@@ -24,6 +24,11 @@ struct fake_heard {
 };
 
 struct fake_rpc *fake_rpc_open(void);
+/*
+ * One that answers what `told` says to the request's body; owned. NULL: closes instead. On a thread of the connection, several at a time.
+ * Connections stay, and what was heard is not kept.
+ */
+struct fake_rpc *fake_rpc_open_with(char *(*told)(void *context, const char *body), void *context);
 uint16_t fake_rpc_port(const struct fake_rpc *fake);
 void fake_rpc_close(struct fake_rpc *fake);
 
