@@ -37,7 +37,7 @@ CREATE TABLE reconciled (
     address INTEGER PRIMARY KEY REFERENCES address (num),
     frontier BLOB CHECK (length(frontier) = 32), -- the last confirmed block on its chain; NULL: not opened
     height INTEGER NOT NULL,                     -- the frontier's; 0: not opened
-    receivable BLOB NOT NULL CHECK (length(receivable) = 16), -- the sum of all confirmed sends that wait for it
+    receivable BLOB CHECK (length(receivable) = 16), -- the sum of all confirmed sends that wait for it; NULL: its chain went on meanwhile
     at INTEGER NOT NULL
 ) STRICT;
 

@@ -205,6 +205,8 @@ static void go_on(struct walk *walk)
         walk_end(walk, "the relay is shutting down");
     } else if (atomic_load(&walk->failed)) {
         walk_end(walk, "the store could not take what was found");
+    } else if (atomic_load(&walk->early)) {
+        walk_end(walk, "somebody subscribed to it meanwhile, and comes first");
     } else if (atomic_load(&walk->busy)) {
         walk->next = backfill->paused;
         backfill->paused = walk;

@@ -80,6 +80,11 @@ static void submit_baseline(struct walk *walk, const struct reader_baseline *bas
 
 static void submit_all(struct walk *walk)
 {
+    if (walk->wrong != NULL) {
+        walk_end(walk,
+                 walk->wrong); /* what a node that is behind does not know yet would later pass for new */
+        return;
+    }
     walk_submit_begin(walk, walk->when_taken, submit_all);
     for (size_t i = 0; i < walk->baseline_count; i++) {
         submit_baseline(walk, &walk->baselines[i]);

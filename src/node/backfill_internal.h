@@ -67,7 +67,7 @@ void job_walked(struct job *job, bool complete);
 void backfill_wake(struct backfill *backfill); /* any thread: something was returned */
 void backfill_note_failure(struct backfill *backfill, const char *what, const char *why);
 
-/* ---- a walk: one address (backfill_walk.c, backfill_baseline.c) --------------------------------------------------------- */
+/* ---- a walk: one address (backfill_walk.c, backfill_find.c, backfill_baseline.c) --------------------------------------------------------- */
 
 #define CHUNK_MOST 100 /* blocks in one question, and payments with the writer at a time */
 
@@ -76,7 +76,8 @@ struct candidate {
     uint8_t hash[32];
     uint64_t receive_height; /* of the block that received it; 0: receivable */
     bool receive_confirmed;
-    bool unknown;         /* to the store */
+    bool sure;    /* confirmed, as the node says: it is listed as such, or what received it is confirmed */
+    bool unknown; /* to the store */
     int64_t node_time_ms; /* when the node got to know the send; 0: not asked, or not said */
 };
 
@@ -90,8 +91,14 @@ struct walk {
     struct walk *next; /* in backfill.returned or .paused */
     struct job *job;
     const struct reader_watched *row;
-    bool opened;
-    struct amount receivable; /* the sum when the page was asked */
+    uint8_t frontier[32];     /* the chain's last block when the page was asked; zero: not opened */
+    struct amount receivable; /* the sum when the page was asked; then that of what is listed */
+    bool moved;               /* the chain has gone on since */
+    bool fewer;               /* less is listed than the page's sum */
+    uint8_t expected[32];     /* of the history: the next block, … */
+    uint64_t expected_height; /* … 0: any */
+    const char
+        *wrong; /* the node contradicts itself: what it says is entered, and proves nothing; NULL: not */
 
     struct reader_baseline *baselines; /* that are still to be taken */
     size_t baseline_count;
@@ -101,7 +108,7 @@ struct walk {
 
     struct candidate *candidates;
     size_t candidate_count, candidate_slots;
-    size_t receivable_count;   /* the first of them were receivable */
+    size_t receivable_count;   /* the first of them were receivable; by hash */
     struct walk_place *places; /* newest first */
     size_t place_count, place_slots;
     uint8_t confirmed_frontier[32]; /* of the newest place */
@@ -116,7 +123,8 @@ struct walk {
 
     /* What the writer has yet to answer, and one for whoever submits; at zero `then` runs on the loop's thread. */
     _Atomic int outstanding;
-    _Atomic bool busy, failed; /* an answer was: come again; was anything else */
+    _Atomic bool busy, early,
+        failed; /* an answer was: come again; somebody has no baseline; was anything else */
     _Atomic uint64_t found;
     void (*then)(struct walk *walk);
     void (*again)(struct walk *walk);
@@ -132,6 +140,10 @@ void walk_submit_next(struct walk *walk);
 void walk_submitted(struct walk *walk, enum cs_err err);
 void walk_submit_end(struct walk *walk);
 void walk_answered(void *context, enum cs_err err); /* a store_reconcile_done; the context is the walk */
+/* `then` a little later: what else the loop has to do comes first. */
+void walk_yield(struct walk *walk, void (*then)(struct walk *walk));
+/* The node does not show it as what it was said to be: if it was sure, nothing is proven. */
+void walk_doubt(struct walk *walk, const struct candidate *candidate);
 /* Asks for the blocks of all candidates that `wants`; `take` gets each that the node has; then `after`. */
 void walk_look(struct walk *walk, bool (*wants)(const struct candidate *candidate),
                void (*take)(struct walk *walk, struct candidate *candidate, const struct rpc_block *block),

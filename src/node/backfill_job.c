@@ -1,4 +1,9 @@
-/* One page of addresses: two questions, and a walk for each that has changed. */
+/*
+ * One page of addresses: two questions, and a walk for each that has changed.
+ * First what waits, then how long the chains are: a chain never comes back to a block that it has left, and while it stands, what waits can
+ * only become more. So if the frontier is the mark's after the sum was, both were so at one moment, with the very sends that were known. The
+ * other way round a send that was received in between would make room for one of the same amount.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +18,7 @@ struct job *job_new(struct backfill *backfill, size_t most, enum rpc_priority pr
 {
     struct job *job = cs_alloc(sizeof(*job) + most * sizeof(struct reader_watched));
     job->backfill = backfill;
+    job->at_ms = clock_wall_ms(); /* before its rows are read: who subscribes after that is not among them */
     job->priority = priority;
     job->done = done;
     return job;
@@ -41,7 +47,8 @@ static bool has_changed(const struct job *job, size_t i)
     static const uint8_t UNOPENED[32];
     const uint8_t *frontier =
         job->frontiers[i].standing == RPC_ACCOUNT_SAID ? job->frontiers[i].hash : UNOPENED;
-    return row->needs_baseline || !row->has_mark || memcmp(row->mark.frontier, frontier, 32) != 0 ||
+    return row->needs_baseline || !row->has_mark || row->mark.moved ||
+           memcmp(row->mark.frontier, frontier, 32) != 0 ||
            amount_compare(row->mark.receivable, job->balances[i].receivable) != 0;
 }
 
@@ -93,40 +100,39 @@ static void judge(struct job *job)
     walk_on(job);
 }
 
-static void on_balances(void *context, enum rpc_result result, const json_t *answer, const char *why)
-{
-    struct job *job = context;
-    char error[RPC_ANSWER_ERROR_SIZE];
-    if (result != RPC_OK) {
-        job_fail(job, why);
-    } else if (rpc_read_balances(answer, job->accounts, job->count, &job->balances, error) != CS_OK) {
-        job_fail(job, error);
-    } else {
-        judge(job);
-    }
-}
-
 static void on_frontiers(void *context, enum rpc_result result, const json_t *answer, const char *why)
 {
     struct job *job = context;
     char error[RPC_ANSWER_ERROR_SIZE];
     if (result != RPC_OK) {
         job_fail(job, why);
+    } else if (rpc_read_frontiers(answer, job->accounts, job->count, &job->frontiers, error) != CS_OK) {
+        job_fail(job, error);
+    } else {
+        judge(job);
+    }
+}
+
+static void on_balances(void *context, enum rpc_result result, const json_t *answer, const char *why)
+{
+    struct job *job = context;
+    char error[RPC_ANSWER_ERROR_SIZE];
+    if (result != RPC_OK) {
+        job_fail(job, why);
         return;
     }
-    if (rpc_read_frontiers(answer, job->accounts, job->count, &job->frontiers, error) != CS_OK) {
+    if (rpc_read_balances(answer, job->accounts, job->count, &job->balances, error) != CS_OK) {
         job_fail(job, error);
         return;
     }
-    if (rpc_call(job->backfill->options.rpc, job->priority, rpc_ask_balances(job->accounts, job->count),
-                 on_balances, job) != CS_OK) {
+    if (rpc_call(job->backfill->options.rpc, job->priority, rpc_ask_frontiers(job->accounts, job->count),
+                 on_frontiers, job) != CS_OK) {
         job_fail(job, "too many calls wait");
     }
 }
 
 void job_start(struct job *job)
 {
-    job->at_ms = clock_wall_ms();
     job->accounts = cs_alloc((job->count + 1) * sizeof(struct address));
     for (size_t i = 0; i < job->count; i++) {
         job->accounts[i] = job->rows[i].address;
@@ -134,7 +140,7 @@ void job_start(struct job *job)
     if (job->count == 0) {
         job->done(job);
     } else if (rpc_call(job->backfill->options.rpc, job->priority,
-                        rpc_ask_frontiers(job->accounts, job->count), on_frontiers, job) != CS_OK) {
+                        rpc_ask_balances(job->accounts, job->count), on_balances, job) != CS_OK) {
         job_fail(job, "too many calls wait");
     }
 }

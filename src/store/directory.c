@@ -243,7 +243,7 @@ void directory_remove_subscription(struct directory *directory, int64_t address_
 }
 
 void directory_set_baseline(struct directory *directory, int64_t address_num, int64_t subscription,
-                            uint64_t height, bool hashes)
+                            uint64_t height, bool hashes, int64_t at_ms)
 {
     struct address_entry *entry = directory->addresses[address_num];
     pthread_rwlock_wrlock(&directory->lock);
@@ -252,6 +252,7 @@ void directory_set_baseline(struct directory *directory, int64_t address_num, in
         if (subscriber->subscription == subscription) {
             subscriber->baseline_height = height;
             subscriber->baseline_hashes = hashes;
+            subscriber->baseline_at_ms = at_ms;
         }
     }
     pthread_rwlock_unlock(&directory->lock);
@@ -343,7 +344,8 @@ static const char *const LOAD_SQL[] = {
                      "(SELECT coalesce(max(version), 0) FROM device_config f WHERE f.device = num) FROM "
                      "device JOIN device_cursor ON device = num ORDER BY num",
     [LOAD_SUBSCRIPTIONS] =
-        "SELECT s.num, s.device, s.minimum, a.num, a.chain, a.bytes, coalesce(b.height, 0), coalesce(b.hashes, 0) "
+        "SELECT s.num, s.device, s.minimum, a.num, a.chain, a.bytes, coalesce(b.height, 0), coalesce(b.hashes, 0), "
+        "s.created_at, coalesce(b.taken_at, 0) "
         "FROM subscription s JOIN address a ON a.num = s.address LEFT JOIN baseline b ON b.subscription = s.num "
         "WHERE s.removed_at IS NULL ORDER BY s.num",
     [LOAD_TOKENS] = "SELECT hash, id, name, role, created_at, revoked_at FROM api_token",
@@ -373,7 +375,9 @@ static enum cs_err load_subscription(struct directory *directory, sqlite3_stmt *
 {
     struct subscriber subscriber = {.subscription = sqlite3_column_int64(row, 0),
                                     .baseline_height = (uint64_t)sqlite3_column_int64(row, 6),
-                                    .baseline_hashes = sqlite3_column_int64(row, 7) > 0};
+                                    .baseline_hashes = sqlite3_column_int64(row, 7) > 0,
+                                    .created_at_ms = sqlite3_column_int64(row, 8),
+                                    .baseline_at_ms = sqlite3_column_int64(row, 9)};
     size_t slot = (size_t)sqlite3_column_int64(row, 1);
     uint8_t minimum[16];
     struct address address = {0};

@@ -57,7 +57,9 @@ struct address_entry;
 struct subscriber {
     struct device *device;
     struct amount minimum;
-    int64_t subscription;     /* its num */
+    int64_t subscription; /* its num */
+    int64_t created_at_ms;
+    int64_t baseline_at_ms;   /* when its baseline was taken; 0: not yet */
     uint64_t baseline_height; /* what was received up to here was there before it */
     bool baseline_hashes;     /* there are rows for it in baseline_hash */
 };
@@ -112,7 +114,7 @@ void directory_listen(struct directory *directory, const struct address *address
                       int change);
 void directory_remove_subscription(struct directory *directory, int64_t address_num, int64_t subscription);
 void directory_set_baseline(struct directory *directory, int64_t address_num, int64_t subscription,
-                            uint64_t height, bool hashes);
+                            uint64_t height, bool hashes, int64_t at_ms);
 void directory_add_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
                          const struct store_api_token *token);
 void directory_revoke_token(struct directory *directory, const char *id, int64_t revoked_at_ms);
@@ -284,6 +286,8 @@ struct payment_post { /* what one session is told of it, as decided inside the t
 struct payment_work {
     struct payment payment;
     uint64_t receive_height; /* of the block that received it; 0: none has, or it is not known */
+    bool found;              /* by looking for it, not heard of */
+    int64_t heard_at_ms;     /* that it waited for its confirmation since; 0: it did not wait */
     const uint8_t *proof;    /* borrowed, as the notice */
     const char *notice;
     size_t proof_size, notice_size;

@@ -64,11 +64,12 @@ static void read_watched(sqlite3_stmt *query, struct reader_watched *row)
         row->address.length = (uint8_t)size;
         memcpy(row->address.bytes, sqlite3_column_blob(query, 2), (size_t)size);
     }
-    row->has_mark = sql_copy_blob(query, 5, receivable, sizeof(receivable));
+    row->has_mark = sqlite3_column_type(query, 4) != SQLITE_NULL;
     if (row->has_mark) {
+        row->mark.moved = !sql_copy_blob(query, 5, receivable, sizeof(receivable));
         (void)sql_copy_blob(query, 3, row->mark.frontier, sizeof(row->mark.frontier));
         row->mark.height = (uint64_t)sqlite3_column_int64(query, 4);
-        row->mark.receivable = amount_from_bytes(receivable);
+        row->mark.receivable = row->mark.moved ? (struct amount){0, 0} : amount_from_bytes(receivable);
     }
     row->needs_baseline = sqlite3_column_int64(query, 6) != 0;
 }

@@ -16,6 +16,7 @@ struct store_mark {
     uint8_t frontier[32];     /* the last confirmed block on its chain; zero: not opened */
     uint64_t height;          /* the frontier's; 0: not opened */
     struct amount receivable; /* the sum of all confirmed sends that wait for it */
+    bool moved; /* its chain went on while it was asked: the frontier and the sum are not of one moment */
 };
 
 struct reader_watched {
@@ -63,7 +64,10 @@ CS_MUST_CHECK enum cs_err store_submit_mark(struct store *store, int64_t address
 
 /* ---- completeness ------------------------------------------------------------------------------------------------- */
 
-/* Everything that was confirmed for these addresses up to `at_ms` is in the store. */
+/*
+ * Everything that was confirmed for these addresses up to `at_ms` is in the store. Not noted where somebody has subscribed since, or has no
+ * baseline yet.
+ */
 void store_note_complete(struct store *store, const int64_t *addresses, size_t count, int64_t at_ms);
 /* News may have been lost up to now: what was complete before is unproven. `why` is a code that lives for ever ("started", …). */
 void store_note_incident(struct store *store, const char *why);

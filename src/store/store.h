@@ -175,11 +175,13 @@ CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct
                                                const uint8_t *proof, size_t proof_size, const char *notice,
                                                size_t notice_size, store_payment_done done, void *context);
 
-/* The same for one that reconciliation found: `receive_height` is that of the block that received it, 0 while it is receivable. */
+/*
+ * The same for one that reconciliation found: `receive_height` is that of the block that received it, 0 while it is receivable. The callback's
+ * err may be CS_ECONFLICT: somebody subscribes to its address whose baseline is not taken; take that first.
+ */
 CS_MUST_CHECK enum cs_err store_submit_found(struct store *store, const struct payment *payment,
                                              uint64_t receive_height, const uint8_t *proof, size_t proof_size,
-                                             const char *notice, size_t notice_size, store_payment_done done,
-                                             void *context);
+                                             store_payment_done done, void *context);
 
 /*
  * News of a source that can be forged, until a node has said whether it is true: no seq, no delivery. At most

@@ -243,7 +243,8 @@ static void import_committed(struct store *store, struct command *base)
         for (size_t j = 0; j < import->subscription_count; j++) {
             struct subscriber subscriber = {.device = device,
                                             .minimum = import->subscriptions[j].minimum,
-                                            .subscription = made->subscriptions[j]};
+                                            .subscription = made->subscriptions[j],
+                                            .created_at_ms = import->subscriptions[j].created_at_ms};
             directory_add_subscription(&store->directory, &import->subscriptions[j].address,
                                        made->addresses[j], &subscriber);
         }

@@ -128,10 +128,16 @@ static enum cs_err deliver_to(struct store *store, struct payment_work *work, in
     return CS_OK;
 }
 
-/* It was there before the subscription: its send is in the baseline, or what received it is on the chain below. */
+/*
+ * It was there before the subscription: its send is in the baseline, or what received it is on the chain below. What was heard of between the
+ * two is new, as it would have been had it not had to wait for its confirmation: a baseline that is taken late takes in everything.
+ */
 static bool is_older(struct store *store, const struct payment_work *work,
                      const struct subscriber *subscriber, enum cs_err *err)
 {
+    if (work->heard_at_ms >= subscriber->created_at_ms && work->heard_at_ms < subscriber->baseline_at_ms) {
+        return false;
+    }
     if (work->receive_height != 0 && work->receive_height <= subscriber->baseline_height) {
         return true;
     }
@@ -145,6 +151,17 @@ static bool is_older(struct store *store, const struct payment_work *work,
         sqlite3_reset(find);
     }
     return found;
+}
+
+/* Of what was only found, nobody can say yet whether it is new to a subscriber without a baseline. */
+static bool lacks_baseline(const struct address_entry *entry)
+{
+    for (size_t i = 0; i < entry->count; i++) {
+        if (entry->subscribers[i].baseline_at_ms == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether it is new to anybody who subscribes or listens. */
@@ -187,6 +204,9 @@ enum cs_err payment_store(struct store *store, struct payment_work *work)
     if (err != CS_OK || known) {
         work->outcome = STORE_PAYMENT_DUPLICATE;
         return err;
+    }
+    if (work->found && lacks_baseline(entry)) {
+        return CS_ECONFLICT;
     }
     if (!is_news(store, work, entry, &err)) {
         work->outcome = STORE_PAYMENT_OLD;
@@ -257,16 +277,9 @@ static void payment_finish(struct store *store, struct command *base)
 static const struct command_kind PAYMENT_KIND = {"payment", false, payment_apply, payment_committed,
                                                  payment_finish};
 
-enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
-                                 size_t proof_size, const char *notice, size_t notice_size,
-                                 store_payment_done done, void *context)
-{
-    return store_submit_found(store, payment, 0, proof, proof_size, notice, notice_size, done, context);
-}
-
-enum cs_err store_submit_found(struct store *store, const struct payment *payment, uint64_t receive_height,
-                               const uint8_t *proof, size_t proof_size, const char *notice,
-                               size_t notice_size, store_payment_done done, void *context)
+static enum cs_err submit(struct store *store, const struct payment *payment, bool found,
+                          uint64_t receive_height, const uint8_t *proof, size_t proof_size,
+                          const char *notice, size_t notice_size, store_payment_done done, void *context)
 {
     assert(proof_size <= STORE_PROOF_MAX);
     if (atomic_load_explicit(&store->disk_low, memory_order_relaxed)) {
@@ -280,6 +293,7 @@ enum cs_err store_submit_found(struct store *store, const struct payment *paymen
     command->context = context;
     payment_work_init(work);
     work->payment = *payment;
+    work->found = found;
     work->receive_height = receive_height;
     if (proof_size > 0) {
         work->proof = memcpy(command->bytes, proof, proof_size);
@@ -295,6 +309,20 @@ enum cs_err store_submit_found(struct store *store, const struct payment *paymen
         free(command);
     }
     return err;
+}
+
+enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,
+                                 size_t proof_size, const char *notice, size_t notice_size,
+                                 store_payment_done done, void *context)
+{
+    return submit(store, payment, false, 0, proof, proof_size, notice, notice_size, done, context);
+}
+
+enum cs_err store_submit_found(struct store *store, const struct payment *payment, uint64_t receive_height,
+                               const uint8_t *proof, size_t proof_size, store_payment_done done,
+                               void *context)
+{
+    return submit(store, payment, true, receive_height, proof, proof_size, NULL, 0, done, context);
 }
 
 void store_read_payment(sqlite3_stmt *statement, int first, struct payment *payment)

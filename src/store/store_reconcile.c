@@ -40,6 +40,7 @@ struct baseline_command {
     store_reconcile_done done;
     void *context;
     bool taken;
+    int64_t taken_at_ms;
     size_t count;
     uint8_t hashes[][32];
 };
@@ -52,6 +53,7 @@ static enum cs_err baseline_apply(struct store *store, struct command *base)
              (int64_t)baseline->count);
     enum cs_err err = writer_run(store, take);
     baseline->taken = err == CS_OK && sqlite3_changes(store->db) > 0;
+    baseline->taken_at_ms = store->batch.now_ms;
     for (size_t i = 0; i < baseline->count && baseline->taken && err == CS_OK; i++) {
         sqlite3_stmt *insert = store->reconcile_sql[INSERT_HASH];
         sql_bind(insert, "ib", baseline->subscription, baseline->hashes[i], sizeof(baseline->hashes[i]));
@@ -65,7 +67,7 @@ static void baseline_committed(struct store *store, struct command *base)
     const struct baseline_command *baseline = (const struct baseline_command *)base;
     if (baseline->taken) {
         directory_set_baseline(&store->directory, baseline->address, baseline->subscription, baseline->height,
-                               baseline->count > 0);
+                               baseline->count > 0, baseline->taken_at_ms);
     }
 }
 
@@ -120,8 +122,8 @@ static enum cs_err mark_apply(struct store *store, struct command *base)
     amount_to_bytes(mark->receivable, receivable);
     sqlite3_stmt *write = store->reconcile_sql[WRITE_MARK];
     sql_bind(write, "ibibi", command->address, mark->height > 0 ? mark->frontier : NULL,
-             sizeof(mark->frontier), (int64_t)mark->height, receivable, sizeof(receivable),
-             store->batch.now_ms);
+             sizeof(mark->frontier), (int64_t)mark->height, mark->moved ? NULL : receivable,
+             sizeof(receivable), store->batch.now_ms);
     return writer_run(store, write);
 }
 
@@ -163,14 +165,28 @@ uint64_t store_completeness_version(struct store *store)
     return atomic_load(&store->completed);
 }
 
+/* What was asked before somebody subscribed says nothing to them, and nothing does before their baseline is taken. */
+static bool is_for_all(const struct address_entry *entry, int64_t at_ms)
+{
+    for (size_t i = 0; i < entry->count; i++) {
+        const struct subscriber *subscriber = &entry->subscribers[i];
+        if (subscriber->baseline_at_ms == 0 || subscriber->created_at_ms > at_ms) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void store_note_complete(struct store *store, const int64_t *addresses, size_t count, int64_t at_ms)
 {
     struct directory *directory = &store->directory;
     pthread_rwlock_rdlock(&directory->lock);
     for (size_t i = 0; i < count; i++) {
         assert(addresses[i] > 0 && (size_t)addresses[i] < directory->address_slots);
-        atomic_store_explicit(&directory->addresses[addresses[i]]->complete_at_ms, at_ms,
-                              memory_order_relaxed);
+        struct address_entry *entry = directory->addresses[addresses[i]];
+        if (is_for_all(entry, at_ms)) {
+            atomic_store_explicit(&entry->complete_at_ms, at_ms, memory_order_relaxed);
+        }
     }
     pthread_rwlock_unlock(&directory->lock);
     change(store);

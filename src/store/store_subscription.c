@@ -133,7 +133,8 @@ static void subscribe_committed(struct store *store, struct command *base)
     struct subscribe_command *subscribe = (struct subscribe_command *)base;
     struct subscriber subscriber = {.device = subscribe->device,
                                     .minimum = subscribe->subscription->minimum,
-                                    .subscription = subscribe->num};
+                                    .subscription = subscribe->num,
+                                    .created_at_ms = subscribe->subscription->created_at_ms};
     directory_add_subscription(&store->directory, &subscribe->subscription->address, subscribe->address_num,
                                &subscriber);
     config_post(store, &subscribe->change);

@@ -11,7 +11,7 @@ static const char *const UNCONFIRMED_SQL[] = {
     [INSERT_UNCONFIRMED] = "INSERT INTO unconfirmed (hash, output, address, asset, sender, amount, source, "
                            "node_time, block, notice, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                            "ON CONFLICT DO NOTHING",
-    [READ_UNCONFIRMED] = "SELECT " PAYMENT_COLUMNS ", p.block, p.notice FROM unconfirmed p "
+    [READ_UNCONFIRMED] = "SELECT " PAYMENT_COLUMNS ", p.block, p.notice, p.received_at FROM unconfirmed p "
                          "JOIN address a ON a.num = p.address WHERE p.num = ?",
     [DROP_UNCONFIRMED] = "DELETE FROM unconfirmed WHERE num = ?",
     [FORGET_UNCONFIRMED] = "DELETE FROM unconfirmed WHERE hash = ? AND output = ?",
@@ -180,6 +180,7 @@ static void read_row(struct verdict_command *verdict, sqlite3_stmt *row)
         work->proof = memcpy(verdict->proof, sqlite3_column_blob(row, PAYMENT_COLUMN_COUNT), (size_t)size);
         work->proof_size = (size_t)size;
     }
+    work->heard_at_ms = sqlite3_column_int64(row, PAYMENT_COLUMN_COUNT + 2);
     const char *notice = (const char *)sqlite3_column_text(row, PAYMENT_COLUMN_COUNT + 1);
     if (notice != NULL) {
         verdict->notice = cs_strdup(notice);

@@ -25,12 +25,10 @@ static void on_swept(void *context, bool whole)
     reconciler->whole += whole;
 }
 
-void reconciler_open(struct reconciler *reconciler, size_t accounts)
+static void start(struct reconciler *reconciler)
 {
     char url[64], error[RPC_ERROR_SIZE];
-    memset(reconciler, 0, sizeof(*reconciler));
-    store_fixture_open(&reconciler->fixture, 64, 4, 4);
-    reconciler->node = fake_node_open(accounts);
+    reconciler->writer_rests = false;
     reconciler->loop = node_loop_open(1000);
     snprintf(url, sizeof(url), "http://127.0.0.1:%u/", fake_node_port(reconciler->node));
     const struct rpc_options rpc = {.url = url,
@@ -52,6 +50,21 @@ void reconciler_open(struct reconciler *reconciler, size_t accounts)
                                               .found = on_found,
                                               .swept = on_swept};
     reconciler->backfill = backfill_open(&backfill);
+}
+
+void reconciler_open(struct reconciler *reconciler, size_t accounts)
+{
+    memset(reconciler, 0, sizeof(*reconciler));
+    store_fixture_open(&reconciler->fixture, 64, 4, 4);
+    reconciler->node = fake_node_open(accounts);
+    start(reconciler);
+}
+
+void reconciler_start(struct reconciler *reconciler)
+{
+    store_fixture_shut(&reconciler->fixture);
+    store_fixture_reopen(&reconciler->fixture, 64, 4, 4);
+    start(reconciler);
 }
 
 void reconciler_stop(struct reconciler *reconciler)
@@ -129,7 +142,8 @@ int64_t reconciler_deliveries(struct reconciler *reconciler, const struct store_
 {
     char query[200];
     snprintf(query, sizeof(query),
-             "SELECT count(*) FROM delivery d JOIN device v ON v.num = d.device WHERE v.id = '%s'", device->id);
+             "SELECT count(*) FROM delivery d JOIN device v ON v.num = d.device WHERE v.id = '%s'",
+             device->id);
     return store_fixture_number(&reconciler->fixture, query);
 }
 

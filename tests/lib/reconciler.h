@@ -27,6 +27,8 @@ struct reconciler {
 void reconciler_open(struct reconciler *reconciler, size_t accounts);
 /* As the relay stops: the RPC, the writer, then backfill. */
 void reconciler_stop(struct reconciler *reconciler);
+void reconciler_start(
+    struct reconciler *reconciler); /* again, after the stop, with the same store and node */
 void reconciler_close(struct reconciler *reconciler);
 
 /* A device that subscribes to an account from now on. */

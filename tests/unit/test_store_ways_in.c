@@ -79,8 +79,7 @@ static enum store_payment_outcome find(struct store_fixture *fixture, const stru
 {
     struct submitted submitted = {0};
     assert_int_equal(
-        store_submit_found(fixture->store, payment, receive_height, NULL, 0, NULL, 0, on_done, &submitted),
-        CS_OK);
+        store_submit_found(fixture->store, payment, receive_height, NULL, 0, on_done, &submitted), CS_OK);
     store_fixture_settle(fixture);
     assert_int_equal(submitted.called, 1);
     return submitted.outcome;
@@ -307,6 +306,42 @@ static void since_is_kept_until_the_baseline_is_taken(void **state)
     assert_int_equal(height, 3);
 }
 
+static void what_is_found_waits_until_everybody_has_a_baseline(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    (void)store_fixture_add_device(fixture, &address, "0", 0);
+    struct payment payment = store_fixture_payment(fixture, &address, 5);
+    struct submitted submitted = {0};
+    assert_int_equal(store_submit_found(fixture->store, &payment, 0, NULL, 0, on_done, &submitted), CS_OK);
+    store_fixture_settle(fixture);
+    assert_int_equal(submitted.err, CS_ECONFLICT);
+    take_baselines(fixture, &address, 0, NULL, 0);
+    assert_int_equal(find(fixture, &payment, 0), STORE_PAYMENT_STORED);
+}
+
+/* While the node does not answer, neither the baseline is taken nor what a callback says is confirmed. */
+static void what_was_heard_after_the_subscription_is_new_though_the_baseline_was_taken_late(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    (void)store_fixture_add_device(fixture, &address, "0", 0);
+    struct payment waits = store_fixture_payment(fixture, &address, 5),
+                   received = store_fixture_payment(fixture, &address, 6),
+                   again = store_fixture_payment(fixture, &address, 7);
+    int64_t first = hear(fixture, &waits).num, second = hear(fixture, &received).num;
+    for (int64_t heard_ms = clock_wall_ms(); clock_wall_ms() == heard_ms;) {
+    }
+    uint8_t hashes[2][32];
+    memcpy(hashes[0], waits.hash, 32);
+    memcpy(hashes[1], again.hash, 32);
+    take_baselines(fixture, &address, 10, (const uint8_t(*)[32])hashes, 2);
+    assert_int_equal(judge(fixture, first, true, 0), STORE_PAYMENT_STORED);
+    assert_int_equal(judge(fixture, second, true, 9), STORE_PAYMENT_STORED);
+    assert_int_equal(judge(fixture, hear(fixture, &again).num, true, 0), STORE_PAYMENT_OLD);
+    assert_int_equal(deliveries(fixture), 2);
+}
+
 /* ---- marks and what is unknown ----------------------------------------------------------------------------------- */
 
 static void a_mark_comes_back_as_it_was_written_and_pages_go_by_number(void **state)
@@ -376,6 +411,11 @@ static void nothing_is_proven_until_it_was_asked_and_an_incident_takes_it_back(v
     assert_int_equal(reader_watched(fixture->store, &address, &watched), CS_OK);
     store_note_incident(fixture->store, "started");
     assert_string_equal(store_device_unproven(fixture->store, key.device), "started");
+    store_note_complete(fixture->store, &watched.num, 1, clock_wall_ms() + 1);
+    assert_non_null(store_device_unproven(fixture->store, key.device)); /* it has no baseline yet */
+    take_baselines(fixture, &address, 0, NULL, 0);
+    store_note_complete(fixture->store, &watched.num, 1, 1);
+    assert_non_null(store_device_unproven(fixture->store, key.device)); /* before it subscribed */
 
     uint64_t version = store_completeness_version(fixture->store);
     int64_t at_ms = clock_wall_ms() + 1;
@@ -471,6 +511,8 @@ int main(void)
         TEST(what_was_there_before_a_subscription_is_never_delivered),
         TEST(a_later_subscriber_to_the_same_address_does_not_get_what_only_the_first_missed),
         TEST(since_is_kept_until_the_baseline_is_taken),
+        TEST(what_is_found_waits_until_everybody_has_a_baseline),
+        TEST(what_was_heard_after_the_subscription_is_new_though_the_baseline_was_taken_late),
         TEST(a_mark_comes_back_as_it_was_written_and_pages_go_by_number),
         TEST(a_send_is_unknown_unless_it_is_a_payment_or_older_than_every_subscription),
         TEST(nothing_is_proven_until_it_was_asked_and_an_incident_takes_it_back),
