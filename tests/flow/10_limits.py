@@ -1,5 +1,6 @@
 """Limits: what is beyond them is refused and counted, and costs nobody else anything."""
 
+import re
 import socket
 import time
 
@@ -7,7 +8,7 @@ import pytest
 
 from network import ADDRESS, run_in_own_network
 from node import FakeNode
-from relay import CONFIG, Relay, wait_until
+from relay import CONFIG, ROOT, Relay, run_coinslot, wait_until
 from session import Loop, Session
 
 UPGRADE = b"GET /device HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -52,6 +53,46 @@ def lasts(connection, drop=b"", most=30):
 
 def refused(relay, reason):
     return relay.metrics()[f'coinslot_sessions_refused_total{{reason="{reason}"}}']
+
+
+# ---- what is written of them ----------------------------------------------------------------------------------------------
+
+
+def settings():
+    """{(section, key): default} of all that `coinslot config` prints."""
+    found, section = {}, None
+    for line in run_coinslot("config").stdout.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            key, _, value = line.partition(" =")
+            found[section, key] = value.strip()
+    return found
+
+
+def documented():
+    """{(section, key): default} of the tables in docs: rows `key` under the heading `[limits]`, or `[limits] key`, and beside them the default."""
+    found = {}
+    for file in (ROOT / "docs").glob("*.md"):
+        section = None
+        for line in file.read_text().splitlines():
+            cells = [cell.strip() for cell in line.split("|")[1:3]]
+            header = len(cells) == 2 and re.fullmatch(r"`\[(\w+)\]`", cells[0])
+            row = len(cells) == 2 and re.fullmatch(r"`(?:\[(\w+)\] )?(\w+)`", cells[0])
+            if not line.startswith("|"):
+                section = None
+            elif header:
+                section = header[1]
+            elif row and (row[1] or section):
+                place = (row[1] or section, row[2])
+                assert found.setdefault(place, cells[1]) == cells[1], f"{place} has two defaults in docs"
+    return found
+
+
+def test_every_limit_is_written_of_with_its_default():
+    known, written = settings(), documented()
+    assert {place: default for place, default in known.items() if place[0] in ("limits", "nano") and place not in written} == {}
+    assert {place: default for place, default in written.items() if known.get(place) != default.strip("`")} == {}
 
 
 # ---- time -----------------------------------------------------------------------------------------------------------
