@@ -18,7 +18,8 @@
 #define LAG_BLOCKS          10000 /* so far behind its own blocks, or the network, a node is not up to date */
 #define LAG_TIMES_MORE      1000  /* or a thousandth of all there are: a young network is small */
 #define DEAF_SWEEPS         20 /* without a live source addresses are looked at so many times as often … */
-#define DEAF_SWEEP_LEAST_NS (10ull * SECOND_NS) /* … but not more often than this */
+#define DEAF_SWEEP_LEAST_NS (10ull * SECOND_NS) /* … but not more often than this, nor … */
+#define DEAF_SWEEP_MOST_NS  (30ull * SECOND_NS) /* … more seldom */
 #define REFUSED_PAUSE_NS    (5ull * SECOND_NS) /* after news was refused, before what is missing is looked for */
 
 /* Without an RPC nothing is ever proven, so that nothing is lost. */
@@ -213,6 +214,7 @@ static void watch_live(struct upstream *upstream, bool live, uint64_t now_ns)
         note_incident(upstream, "source_lost");
     }
     uint64_t every_ns = (uint64_t)upstream->options.sweep_s * SECOND_NS / DEAF_SWEEPS;
+    every_ns = every_ns < DEAF_SWEEP_MOST_NS ? every_ns : DEAF_SWEEP_MOST_NS;
     every_ns = every_ns > DEAF_SWEEP_LEAST_NS ? every_ns : DEAF_SWEEP_LEAST_NS;
     if (!live && upstream->backfill != NULL && upstream->reach == RPC_UP &&
         now_ns - upstream->last_sweep_ns >= every_ns) {

@@ -1,0 +1,286 @@
+"""Every way in, before a node that forgets, lags and lies: what is paid arrives, and what is not confirmed never does."""
+
+import json
+import socket
+import time
+
+import pytest
+
+from node import FakeNode
+from relay import wait_until
+
+NANO = 10**27
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Scene:
+    """A node that calls back, a relay that asks it, one device and the account on which it is paid."""
+
+    def __init__(self, make_simnode, make_relay, ways="callback ws", more=""):
+        http = f"127.0.0.1:{free_port()}"
+        self.node = make_simnode(callback=f"http://{http}/callback/" if "callback" in ways else None)
+        ws = f"ws = {self.node.ws_url}\n" if "ws" in ways else ""
+        config = f"[callback]\nconfirm = node\n[nano]\nrpc = {self.node.rpc_url}\nrpc_calls_per_s = 0\nsweep_s = 200\n{ws}{more}"
+        self.relay = make_relay(config, http=http)
+        self.account = self.node.account()
+        self.device = self.relay.create_device("Meter 12")
+        self.relay.subscribe(self.device, self.account)
+        self.until_proven()
+
+    def completeness(self):
+        return self.relay.rest("GET", f"/api/v1/devices/{self.device['id']}/subscriptions")["items"][0]["completeness"]
+
+    def until_proven(self):
+        wait_until(lambda: self.completeness()["proven"], what="a proven address")
+
+    def sources(self):
+        return self.relay.rest("GET", "/api/v1/sources").value
+
+    def reconcile(self):
+        """Until a sweep that began now has ended."""
+        before = self.completeness()["complete_as_of"]
+        assert self.relay.rest("POST", "/api/v1/reconcile").status == 202
+        wait_until(lambda: (self.completeness()["complete_as_of"] or "") > (before or ""), what="the end of a sweep")
+
+    def delivered(self):
+        """Hashes, oldest first; each once."""
+        hashes = [item["payment"]["hash"] for item in reversed(self.relay.deliveries(device=self.device["id"]))]
+        assert len(hashes) == len(set(hashes))
+        return hashes
+
+    def until_delivered(self, hashes):
+        wait_until(lambda: set(self.delivered()) == set(hashes), what=f"{len(hashes)} deliveries")
+
+    def metric(self, name):
+        return self.relay.metrics()[name]
+
+
+@pytest.fixture
+def make_scene(make_simnode, make_relay):
+    return lambda *arguments, **options: Scene(make_simnode, make_relay, *arguments, **options)
+
+
+# ---- the relay was down --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_what_was_paid_while_the_relay_was_down_is_there_before_the_device_is_told_that_it_has_caught_up(make_scene, make_meter, end):
+    scene = make_scene()
+    meter = make_meter(scene.relay, scene.device).plug_in()
+    wait_until(lambda: any(event["caught_up"] for event in meter.of("state")), what="a device that has caught up")
+    (before,) = scene.node.pay(scene.account, NANO)
+    wait_until(lambda: meter.state()["seq"] == 1, what="the first credit")
+    getattr(scene.relay, end)()
+    missed = scene.node.pay(scene.account, NANO, count=30)
+    pocketed = scene.node.pocket(scene.account, count=12)
+    unsettled = scene.node.pocket(scene.account, count=5, confirmed=False)  # the send is confirmed, its receive is not yet
+    assert (len(pocketed), len(unsettled)) == (12, 5)
+    first = len(meter.of("state"))
+    seen = len(meter.events)
+    scene.relay.start()
+    late = scene.node.pay(scene.account, NANO, count=10)
+    wait_until(lambda: any(event["caught_up"] for event in meter.of("state")[first:]), what="a device that has caught up again")
+    after = meter.events[seen:]
+    told = next(number for number, event in enumerate(after) if event["event"] == "state" and event["caught_up"])
+    came = {event["hash"] for event in after[:told] if "hash" in event}
+    assert set(missed) <= came, f"{len(set(missed) - came)} of {len(missed)} came after it"
+    scene.until_delivered([before, *missed, *late])
+    wait_until(lambda: meter.state()["seq"] == 41, what="41 credits")
+    seqs = [event["seq"] for event in meter.events if "hash" in event]
+    assert seqs == sorted(seqs)
+
+
+def test_an_auto_receiving_wallet_hides_nothing(make_scene):
+    scene = make_scene(ways="")
+    scene.node.tell("auto_receive", account=scene.account, on=True)
+    hashes = scene.node.pay(scene.account, NANO, count=25)
+    assert scene.node.rpc("receivable", account=scene.account, count="100")["blocks"] == ""
+    scene.reconcile()
+    scene.until_delivered(hashes)
+
+
+# ---- what is believed ------------------------------------------------------------------------------------------------------
+
+
+def test_a_forged_callback_is_never_a_delivery_and_is_dropped(make_scene, payer):
+    scene = make_scene(ways="callback")
+    forged = payer.send(scene.account, 5 * NANO)  # well signed, by a throwaway key whose balance is invented
+    node = FakeNode(scene.relay.http_port)
+    assert node.notify(forged).status == 200
+    node.close()
+    assert scene.sources()["unconfirmed"] == 1
+    assert scene.delivered() == []
+    (true,) = scene.node.pay(scene.account, NANO)
+    scene.until_delivered([true])
+    time.sleep(1)
+    assert scene.delivered() == [true]
+    assert scene.metric('coinslot_payments_total{result="waiting"}') == 2
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For: 10.0.0.1", "Via: 1.1 proxy", "Origin: https://example.com"])
+def test_through_a_proxy_or_from_a_web_page_nothing_is_taken(make_scene, payer, header):
+    scene = make_scene(ways="callback")
+    node = FakeNode(scene.relay.http_port)
+    answer = node.post(payer.send(scene.account, NANO).body(), headers=(header,))
+    assert answer.status == 403
+    node.close()
+    assert scene.sources()["unconfirmed"] == 0
+
+
+def test_what_is_signed_and_not_confirmed_waits_until_it_is(make_scene):
+    scene = make_scene(ways="callback")
+    waiting, body = callback_of(scene, confirmed=False)
+    node = FakeNode(scene.relay.http_port)
+    assert node.post(body).status == 200
+    node.close()
+    assert scene.sources()["unconfirmed"] == 1
+    scene.reconcile()
+    assert scene.delivered() == []
+    scene.relay.kill()  # what waits is committed
+    scene.relay.start()
+    assert scene.sources()["unconfirmed"] == 1
+    scene.node.confirm(waiting, announce="none")
+    scene.until_delivered([waiting])
+    assert scene.sources()["unconfirmed"] == 0
+    assert scene.relay.deliveries(device=scene.device["id"])[0]["payment"]["amount"] == str(3 * NANO)
+
+
+def lie(callback, **changes):
+    """A recorded callback's object, changed."""
+    value = json.loads(callback)
+    value.update(changes)
+    return json.dumps(value).encode()
+
+
+def callback_of(scene, **options):
+    """What a node would call back of a payment that is made here, without its being called."""
+    (hash,) = scene.node.pay(scene.account, 3 * NANO, announce="none", **options)
+    block = scene.node.rpc("blocks_info", hashes=[hash], json_block="true")["blocks"][hash]
+    contents = block["contents"]
+    value = {"account": block["block_account"], "hash": hash, "block": json.dumps(contents), "amount": block["amount"]}
+    return hash, json.dumps({**value, "is_send": "true", "subtype": "send"}).encode()
+
+
+def test_confirmed_but_with_another_amount_is_never_delivered_with_it(make_scene):
+    scene = make_scene(ways="callback")
+    hash, body = callback_of(scene)
+    node = FakeNode(scene.relay.http_port)
+    assert node.post(lie(body, amount=str(3000 * NANO))).status == 200
+    node.close()
+    # The claim is dropped; that the address was paid is true, and found out from the node.
+    scene.until_delivered([hash])
+    (delivery,) = scene.relay.deliveries(device=scene.device["id"])
+    assert (delivery["payment"]["amount"], delivery["payment"]["source"]) == (str(3 * NANO), "backfill")
+    wait_until(lambda: scene.sources()["unconfirmed"] == 0, what="nothing that waits")
+
+
+def test_confirmed_but_to_somebody_else_is_refused_at_once(make_scene):
+    scene = make_scene(ways="callback")
+    other = scene.node.account()
+    hash, body = callback_of(scene)
+    block = json.loads(json.loads(body)["block"])
+    node = FakeNode(scene.relay.http_port)
+    answer = node.post(lie(body, block=json.dumps({**block, "link_as_account": other})))
+    assert answer.problem()["code"] == "contradiction"
+    key = scene.node.rpc("blocks_info", hashes=[hash], json_block="true")["blocks"][hash]["contents"]["link"]
+    answer = node.post(lie(body, block=json.dumps({**block, "link": key[::-1], "link_as_account": other})))
+    assert answer.status == 422
+    node.close()
+    assert scene.delivered() == []
+
+
+@pytest.mark.parametrize("ways", ["callback", "ws", ""])
+def test_a_legacy_send_is_a_delivery_by_every_way_that_shows_it(make_scene, ways):
+    scene = make_scene(ways=ways)
+    hashes = scene.node.pay(scene.account, NANO, style="legacy", announce=ways or "none")
+    if ways == "ws":  # a node's account filter hides it
+        time.sleep(0.3)
+        assert scene.delivered() == []
+    if ways != "callback":
+        scene.reconcile()
+    scene.until_delivered(hashes)
+
+
+def test_more_than_may_wait_is_answered_503_and_found_later(make_scene):
+    scene = make_scene(ways="callback", more="[limits]\nunconfirmed = 3\n")
+    scene.node.faults(rpc_stall=1)
+    hashes = scene.node.pay(scene.account, NANO, count=6)
+    wait_until(lambda: scene.metric("coinslot_payments_unconfirmed") == 3, what="as many as may wait")
+    wait_until(lambda: scene.metric('coinslot_callback_total{result="busy"}') == 3, what="the refusals")
+    scene.node.faults(rpc_stall=0)
+    scene.until_delivered(hashes)
+
+
+# ---- what was there before ---------------------------------------------------------------------------------------------------
+
+
+def test_what_was_paid_before_the_subscription_is_not_delivered_unless_it_asks(make_scene):
+    scene = make_scene(ways="ws")
+    account = scene.node.account()
+    scene.node.pay(account, NANO, count=3)
+    scene.node.pocket(account, count=1)
+    time.sleep(2.1)  # the node's times are whole seconds
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    asked_for = scene.node.pay(account, NANO, count=3)
+    scene.node.pocket(account, hash=asked_for[0])
+    time.sleep(2.1)
+    plain, asking = scene.relay.create_device("plain"), scene.relay.create_device("asking")
+    scene.relay.subscribe(plain, account)
+    body = {"chain": "nano", "address": account, "since": since}
+    assert scene.relay.rest("POST", f"/api/v1/devices/{asking['id']}/subscriptions", body).status == 201
+    paid_now = scene.node.pay(account, NANO, announce="none")  # and no source tells of it
+    scene.reconcile()
+    hashes = lambda device: {item["payment"]["hash"] for item in scene.relay.deliveries(device=device["id"])}  # noqa: E731
+    wait_until(lambda: hashes(asking) == {*asked_for, *paid_now}, what="what was asked for")
+    wait_until(lambda: hashes(plain) == set(paid_now), what="what was paid after the subscription")
+    scene.node.announce(*asked_for)  # as after months
+    scene.reconcile()
+    assert hashes(plain) == set(paid_now)
+
+
+# ---- whether to pay -------------------------------------------------------------------------------------------------------------
+
+
+def payable(scene):
+    answer = scene.relay.rest("GET", f"/api/v1/status/{scene.account}", role=None)
+    assert answer.status == 200 and "max-age" in answer.headers["cache-control"]
+    return answer["payable"], answer["reason"]
+
+
+def test_nobody_is_told_to_pay_a_meter_that_would_not_hear_of_it(make_scene, make_meter):
+    scene = make_scene(ways="ws")
+    assert payable(scene) == (False, "device_away")
+    meter = make_meter(scene.relay, scene.device).plug_in()
+    wait_until(lambda: payable(scene) == (True, None), what="a green light")
+    assert scene.relay.rest("GET", "/readyz").status == 200
+    scene.node.faults(ws_refuse=1)
+    scene.node.tell("cut_ws")
+    wait_until(lambda: payable(scene) == (False, "no_source"), what="a red light")
+    wait_until(lambda: meter.of("state")[-1]["reason"] == "no_source", what="the device to be told")
+    assert scene.relay.rest("GET", "/readyz").status == 503
+    hashes = scene.node.pay(scene.account, NANO, count=2)
+    scene.until_delivered(hashes)  # who does not hear asks
+    scene.node.faults(ws_refuse=0)
+    wait_until(lambda: payable(scene) == (True, None), timeout=60, what="a green light again")
+    wait_until(lambda: meter.of("state")[-1]["reason"] == "ok", what="the device to be told")
+
+
+def test_a_node_that_does_not_answer_is_waited_for(make_scene):
+    scene = make_scene(ways="callback ws")
+    scene.node.faults(rpc_status=500)
+    scene.node.faults(lose_ws=100, lose_callbacks=100)
+    hashes = scene.node.pay(scene.account, NANO, count=5)
+    scene.relay.rest("POST", "/api/v1/reconcile")
+    wait_until(lambda: scene.sources()["reconciliation"]["why"], what="a failure that is told")
+    scene.node.faults(rpc_status=0, rpc_garbage=100)
+    time.sleep(0.5)
+    scene.node.faults(rpc_garbage=0, rpc_stall=1)
+    scene.relay.stop()  # with a question under way
+    scene.node.faults(rpc_stall=0)
+    scene.relay.start()
+    scene.until_delivered(hashes)
