@@ -66,13 +66,21 @@ static void on_page_done(struct job *job)
     uint64_t now_ns = clock_monotonic_ns();
     size_t count = job->count;
     backfill->sweep_failed |= job->failed > 0;
-    if (job->failed_whole) {
+    if (job->failed_whole && job->refused && count > 1) {
+        backfill->halvings++;
+        backfill->next_page_ns = now_ns + SECOND_NS;
+    } else if (job->failed_whole) {
         uint64_t pause_s = 1ull << (backfill->failures < 6 ? backfill->failures : 6);
         pause_s = pause_s < PAUSE_MOST_S ? pause_s : PAUSE_MOST_S;
         backfill->failures++;
-        backfill->next_page_ns = now_ns + pause_s * SECOND_NS; /* the same page again */
+        backfill->next_page_ns = now_ns + pause_s * SECOND_NS; /* the same page again … */
+        if (job->refused && count == 1) {
+            backfill->after =
+                job->rows[0].num; /* … but what the node will not speak of is left for the next sweep */
+        }
     } else {
         backfill->failures = 0;
+        backfill->halvings -= backfill->halvings > 0;
         backfill->after = count > 0 ? job->rows[count - 1].num : backfill->after;
         backfill->sweep_addresses += count;
         uint64_t share_ns = 0;
@@ -81,7 +89,7 @@ static void on_page_done(struct job *job)
         }
         backfill->next_page_ns = now_ns + share_ns;
     }
-    bool last = !job->failed_whole && count < backfill->options.batch;
+    bool last = !job->failed_whole && count < job->most;
     backfill->job = NULL;
     job_free(job);
     if (last) {
@@ -93,9 +101,10 @@ static void on_page_done(struct job *job)
 
 static void start_page(struct backfill *backfill)
 {
-    struct job *job = job_new(backfill, backfill->options.batch, RPC_SWEEP, on_page_done);
+    uint32_t most = backfill->halvings < 16 ? backfill->options.batch >> backfill->halvings : 0;
+    struct job *job = job_new(backfill, most > 0 ? most : 1, RPC_SWEEP, on_page_done);
     backfill->job = job;
-    if (reader_page_watched(backfill->options.store, backfill->after, backfill->options.batch, job->rows,
+    if (reader_page_watched(backfill->options.store, backfill->after, (uint32_t)job->most, job->rows,
                             &job->count) != CS_OK) {
         backfill_note_failure(backfill, "a page of addresses", "the store could not be read");
         job->failed_whole = true;
@@ -139,7 +148,8 @@ void backfill_ask(struct backfill *backfill, const struct address *address)
 {
     pthread_mutex_lock(&backfill->lock);
     bool there = false;
-    for (size_t i = 0; i < backfill->asked_count && !there; i++) {
+    bool full = backfill->asked_count == BACKFILL_ASKED_MOST; /* then a sweep is made in any case */
+    for (size_t i = 0; i < backfill->asked_count && !there && !full; i++) {
         there = address_equal(&backfill->asked[i], address);
     }
     if (!there && backfill->asked_count < BACKFILL_ASKED_MOST) {
@@ -167,11 +177,11 @@ static void on_urgent_done(struct job *job)
 
 static void start_urgent(struct backfill *backfill)
 {
-    static const size_t MOST =
-        READER_WATCHED_MOST < BACKFILL_ASKED_MOST ? READER_WATCHED_MOST : BACKFILL_ASKED_MOST;
     struct address asked[BACKFILL_ASKED_MOST];
+    size_t most =
+        backfill->options.batch < BACKFILL_ASKED_MOST ? backfill->options.batch : BACKFILL_ASKED_MOST;
     pthread_mutex_lock(&backfill->lock);
-    size_t count = backfill->asked_count < MOST ? backfill->asked_count : MOST;
+    size_t count = backfill->asked_count < most ? backfill->asked_count : most;
     memcpy(asked, backfill->asked, count * sizeof(asked[0]));
     backfill->asked_count -= count;
     memmove(backfill->asked, backfill->asked + count, backfill->asked_count * sizeof(asked[0]));
@@ -187,10 +197,10 @@ static void start_urgent(struct backfill *backfill)
     struct job *job =
         job_new(backfill, count, count <= URGENT_LIVE_MOST ? RPC_LIVE : RPC_SWEEP, on_urgent_done);
     for (size_t i = 0; i < count; i++) {
+        enum cs_err err = reader_watched(backfill->options.store, &asked[i], &job->rows[job->count]);
+        job->count += err == CS_OK;
         /* One that nobody subscribes to any more is left out. */
-        if (reader_watched(backfill->options.store, &asked[i], &job->rows[job->count]) == CS_OK) {
-            job->count++;
-        }
+        job->failed += err != CS_OK && err != CS_ENOTFOUND;
     }
     backfill->urgent = job;
     job_start(job);
@@ -278,6 +288,11 @@ void backfill_set_version(struct backfill *backfill, const struct rpc_version *v
     if (version != NULL) {
         backfill->version = *version;
     }
+}
+
+void backfill_set_behind(struct backfill *backfill, bool behind)
+{
+    backfill->behind = behind;
 }
 
 void backfill_report(struct backfill *backfill, struct backfill_report *report)

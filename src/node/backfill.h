@@ -49,6 +49,8 @@ struct backfill *backfill_open(const struct backfill_options *options);
 void backfill_sweep(struct backfill *backfill, const char *why);
 /* How the node wants some questions put; NULL: not known. Copied. */
 void backfill_set_version(struct backfill *backfill, const struct rpc_version *version);
+/* While the node is behind, what it shows is entered; no baseline is taken from it, and nothing is called complete. */
+void backfill_set_behind(struct backfill *backfill, bool behind);
 /* This address soon, out of turn. */
 void backfill_ask(struct backfill *backfill, const struct address *address);
 

@@ -80,6 +80,9 @@ static void submit_baseline(struct walk *walk, const struct reader_baseline *bas
 
 static void submit_all(struct walk *walk)
 {
+    if (walk->job->backfill->behind) {
+        walk->wrong = "the node is behind: where its chain stands now is not known yet";
+    }
     if (walk->wrong != NULL) {
         walk_end(walk,
                  walk->wrong); /* what a node that is behind does not know yet would later pass for new */

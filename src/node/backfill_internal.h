@@ -27,7 +27,10 @@ struct backfill {
     int64_t after; /* the last address of the last page */
     uint64_t next_page_ns, next_sweep_ns, sweep_began_ns, page_addresses, sweep_addresses;
     uint32_t failures; /* pages in a row, for the pause before the next try */
-    struct job *job;   /* the page under way */
+    uint32_t
+        halvings; /* of the page's size: one address that a node chokes on must not keep it from all others */
+    bool behind;  /* the node does not know yet what others do: nothing is proven by it */
+    struct job *job; /* the page under way */
     struct job *urgent;
     struct walk *paused; /* the writer was busy: again at the next tick */
 
@@ -50,6 +53,8 @@ struct job {
     size_t count, next, walking, failed;
     bool walking_on;   /* inside walk_on */
     bool failed_whole; /* the node did not answer the page's own questions */
+    bool refused;      /* it is there, and does not answer these */
+    size_t most;       /* rows that there is room for */
     struct address *accounts;
     struct rpc_frontier *frontiers;
     struct rpc_balance *balances;

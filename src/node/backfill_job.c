@@ -21,6 +21,7 @@ struct job *job_new(struct backfill *backfill, size_t most, enum rpc_priority pr
     job->at_ms = clock_wall_ms(); /* before its rows are read: who subscribes after that is not among them */
     job->priority = priority;
     job->done = done;
+    job->most = most;
     return job;
 }
 
@@ -33,10 +34,11 @@ void job_free(struct job *job)
     free(job);
 }
 
-static void job_fail(struct job *job, const char *why)
+static void job_fail(struct job *job, bool refused, const char *why)
 {
+    job->refused = refused;
     backfill_note_failure(job->backfill, "a page of addresses", why);
-    job->failed = job->count;
+    job->failed += job->count;
     job->failed_whole = true;
     job->done(job);
 }
@@ -94,7 +96,7 @@ static void judge(struct job *job)
             job->unchanged[unchanged++] = job->rows[i].num;
         }
     }
-    if (unchanged > 0) {
+    if (unchanged > 0 && !job->backfill->behind) {
         store_note_complete(job->backfill->options.store, job->unchanged, unchanged, job->at_ms);
     }
     walk_on(job);
@@ -105,9 +107,9 @@ static void on_frontiers(void *context, enum rpc_result result, const json_t *an
     struct job *job = context;
     char error[RPC_ANSWER_ERROR_SIZE];
     if (result != RPC_OK) {
-        job_fail(job, why);
+        job_fail(job, result != RPC_UNREACHABLE && result != RPC_CLOSED, why);
     } else if (rpc_read_frontiers(answer, job->accounts, job->count, &job->frontiers, error) != CS_OK) {
-        job_fail(job, error);
+        job_fail(job, true, error);
     } else {
         judge(job);
     }
@@ -118,16 +120,16 @@ static void on_balances(void *context, enum rpc_result result, const json_t *ans
     struct job *job = context;
     char error[RPC_ANSWER_ERROR_SIZE];
     if (result != RPC_OK) {
-        job_fail(job, why);
+        job_fail(job, result != RPC_UNREACHABLE && result != RPC_CLOSED, why);
         return;
     }
     if (rpc_read_balances(answer, job->accounts, job->count, &job->balances, error) != CS_OK) {
-        job_fail(job, error);
+        job_fail(job, true, error);
         return;
     }
     if (rpc_call(job->backfill->options.rpc, job->priority, rpc_ask_frontiers(job->accounts, job->count),
                  on_frontiers, job) != CS_OK) {
-        job_fail(job, "too many calls wait");
+        job_fail(job, false, "too many calls wait");
     }
 }
 
@@ -141,6 +143,6 @@ void job_start(struct job *job)
         job->done(job);
     } else if (rpc_call(job->backfill->options.rpc, job->priority,
                         rpc_ask_balances(job->accounts, job->count), on_balances, job) != CS_OK) {
-        job_fail(job, "too many calls wait");
+        job_fail(job, false, "too many calls wait");
     }
 }

@@ -122,9 +122,9 @@ void walk_end(struct walk *walk, const char *why)
     if (found > 0) {
         log_info("found %llu payments to %s that no source has told of", (unsigned long long)found, address);
     }
-    if (why == NULL) {
+    if (why == NULL && !job->backfill->behind) {
         store_note_complete(store_of(walk), &walk->row->num, 1, job->at_ms);
-    } else {
+    } else if (why != NULL) {
         backfill_note_failure(job->backfill, address, why);
     }
     free_walk(walk);

@@ -32,6 +32,8 @@ static void note_incident(struct upstream *upstream, const char *why)
 
 /* ---- how the node is --------------------------------------------------------------------------------------------------- */
 
+static void watch_lag(struct upstream *upstream);
+
 static void on_count(void *context, enum rpc_result result, const json_t *answer, const char *why)
 {
     struct upstream *upstream = context;
@@ -47,6 +49,7 @@ static void on_count(void *context, enum rpc_result result, const json_t *answer
     for (size_t i = 0; i < upstream->socket_count; i++) {
         nano_ws_note_count(upstream->sockets[i].ws, atomic_load(&upstream->cemented));
     }
+    watch_lag(upstream); /* at once: at the start the first walks are not far behind this answer */
 }
 
 static void on_version(void *context, enum rpc_result result, const json_t *answer, const char *why)
@@ -71,6 +74,7 @@ static void on_telemetry(void *context, enum rpc_result result, const json_t *an
     (void)why;
     if (result == RPC_OK && rpc_read_telemetry(answer, &network, error) == CS_OK) {
         atomic_store(&upstream->network, network.cemented);
+        watch_lag(upstream);
     }
 }
 
@@ -205,6 +209,7 @@ static void watch_lag(struct upstream *upstream)
             (unsigned long long)atomic_load(&upstream->network));
     }
     upstream->lagging = lagging;
+    backfill_set_behind(upstream->backfill, lagging);
 }
 
 static void watch_live(struct upstream *upstream, bool live, uint64_t now_ns)

@@ -391,6 +391,52 @@ static void a_question_that_fails_proves_nothing_and_is_asked_again(void **state
     }
 }
 
+/* The node has nothing to say about a page in which this address is. */
+static char *choke(void *context, struct fake_node *node, const char *action, const char *body)
+{
+    (void)node;
+    return strcmp(action, "accounts_balances") == 0 && strstr(body, context) != NULL
+               ? strdup("{\"error\":\"too much\"}")
+               : NULL;
+}
+
+static void one_address_that_the_node_chokes_on_keeps_it_from_no_other(void **state)
+{
+    struct reconciler *all = *state;
+    char poison[ADDRESS_TEXT_SIZE];
+    struct address address = fake_node_account(all->node, METER + 1);
+    address_format(&address, poison);
+    for (size_t i = 0; i < 4; i++) {
+        (void)reconciler_device(all, METER + i, 0);
+    }
+    fake_node_set_hook(all->node, choke, poison);
+    assert_false(reconciler_sweep(all));
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(is_proven(all, METER + i), i != 1);
+    }
+    fake_node_set_hook(all->node, NULL, NULL);
+    assert_true(reconciler_sweep(all));
+    assert_true(is_proven(all, METER + 1));
+}
+
+static void a_node_that_is_behind_gives_no_baseline_and_proves_nothing(void **state)
+{
+    struct reconciler *all = *state;
+    struct store_device first = begin(all, METER);
+    (void)reconciler_device(all, METER + 1, 0);
+    fake_node_pay(all->node, 1, METER, 5, true);
+    store_note_incident(all->fixture.store, "a test wants it");
+    backfill_set_behind(all->backfill, true);
+    assert_false(reconciler_sweep(all));
+    assert_int_equal(reconciler_deliveries(all, &first), 1); /* what is confirmed is */
+    assert_false(is_proven(all, METER));
+    assert_int_equal(store_fixture_number(&all->fixture, "SELECT count(*) FROM baseline"), 1);
+    backfill_set_behind(all->backfill, false);
+    assert_true(reconciler_sweep(all));
+    assert_true(is_proven(all, METER));
+    assert_true(is_proven(all, METER + 1));
+}
+
 /* ---- baselines ----------------------------------------------------------------------------------------------------------- */
 
 static void what_was_there_before_a_subscription_is_not_delivered_and_what_came_after_it_is(void **state)
@@ -611,6 +657,8 @@ int main(void)
         TEST(a_history_with_a_hole_or_without_an_end_proves_nothing),
         TEST(a_node_that_knows_less_than_before_proves_nothing_and_sets_no_mark_back),
         TEST(a_question_that_fails_proves_nothing_and_is_asked_again),
+        TEST(one_address_that_the_node_chokes_on_keeps_it_from_no_other),
+        TEST(a_node_that_is_behind_gives_no_baseline_and_proves_nothing),
         TEST(what_was_there_before_a_subscription_is_not_delivered_and_what_came_after_it_is),
         TEST(a_late_baseline_takes_in_everything),
         TEST(since_brings_what_was_there_from_then_on),
