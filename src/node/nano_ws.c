@@ -78,7 +78,7 @@ static void lose(struct nano_ws *ws, const char *why, bool quietly)
     uv_timer_stop(&ws->step);
     uv_timer_stop(&ws->ping);
     uv_timer_stop(&ws->batch);
-    ws->asked.is = false;
+    nano_ws_forget_asked(ws);
     if (was_connected && nano_ws_now_ms() - ws->connected_at_ms >= ws->options.times->healthy_ms) {
         ws->attempts = 0;
     }
@@ -366,6 +366,7 @@ void nano_ws_close(struct nano_ws *ws)
 {
     assert(ws->state == NANO_WS_STOPPED);
     nano_wire_close(ws->wire);
+    nano_ws_forget_asked(ws);
     nano_filter_close(ws->filter);
     refusals_close(ws->refusals);
     pthread_mutex_destroy(&ws->gate);

@@ -51,6 +51,8 @@ struct nano_ws_events {
     void (*bare)(void *context, struct nano_ws *ws, const uint8_t hash[32]);
     /* Nothing came for silence_s while the node's RPC went on: `lost` follows. */
     void (*silent)(void *context, struct nano_ws *ws);
+    /* From now on the node tells of these, too: what came before may be missing. Of those watched at `connected` nothing is said. */
+    void (*watching)(void *context, struct nano_ws *ws, const uint8_t (*accounts)[32], size_t count);
 };
 
 struct nano_ws_options {

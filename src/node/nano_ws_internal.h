@@ -14,6 +14,8 @@ struct asked {
     bool is; /* there is one */
     enum nano_ws_action action;
     uint64_t id;
+    struct nano_filter_changes
+        changes; /* that it tells a node which was connected; empty: none in particular */
 };
 
 struct nano_ws {
@@ -55,6 +57,7 @@ void nano_ws_update_soon(struct nano_ws *ws);
 void nano_ws_on_batch(uv_timer_t *timer);
 void nano_ws_take_ack(struct nano_ws *ws, const struct nano_ws_message *message);
 void nano_ws_miss_ack(struct nano_ws *ws);
+void nano_ws_forget_asked(struct nano_ws *ws);
 
 /* nano_ws_alive.c: pings, and the watch for silence */
 void nano_ws_start_pings(struct nano_ws *ws);

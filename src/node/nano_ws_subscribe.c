@@ -5,6 +5,12 @@
 
 #define WHOLE_MOST 15000 /* accounts in one `subscribe`: 1 MB */
 
+void nano_ws_forget_asked(struct nano_ws *ws)
+{
+    nano_filter_drop(&ws->asked.changes);
+    ws->asked.is = false;
+}
+
 static void ask(struct nano_ws *ws, enum nano_ws_action action, bool filtered,
                 const struct nano_filter_changes *changes)
 {
@@ -20,7 +26,8 @@ static void ask(struct nano_ws *ws, enum nano_ws_action action, bool filtered,
     size_t length;
     char *text = nano_ws_print(&request, &length);
     nano_wire_send(ws->wire, text, length);
-    ws->asked = (struct asked){true, action, request.id};
+    nano_ws_forget_asked(ws);
+    ws->asked = (struct asked){.is = true, .action = action, .id = request.id};
     uv_timer_start(&ws->step, nano_ws_on_step, ws->options.times->ack_ms, 0);
 }
 
@@ -50,20 +57,20 @@ void nano_ws_subscribe(struct nano_ws *ws)
 static bool update(struct nano_ws *ws)
 {
     while (nano_filter_waiting(ws->filter) > 0) {
+        struct nano_filter_changes changes;
+        nano_filter_take(ws->filter, ws->whole ? nano_filter_waiting(ws->filter) : NANO_WS_ACCOUNTS_MOST,
+                         &changes);
+        if (changes.add_count + changes.remove_count == 0) {
+            nano_filter_drop(&changes); /* to and fro */
+            continue;
+        }
         if (ws->whole) {
             nano_ws_subscribe(ws);
-            return true;
-        }
-        struct nano_filter_changes changes;
-        nano_filter_take(ws->filter, NANO_WS_ACCOUNTS_MOST, &changes);
-        bool any = changes.add_count + changes.remove_count > 0;
-        if (any) {
+        } else {
             ask(ws, NANO_WS_UPDATE, false, &changes);
         }
-        nano_filter_drop(&changes);
-        if (any) {
-            return true;
-        }
+        ws->asked.changes = changes;
+        return true;
     }
     return false;
 }
@@ -91,13 +98,19 @@ void nano_ws_take_ack(struct nano_ws *ws, const struct nano_ws_message *message)
         (message->has_id && message->id != ws->asked.id)) {
         return; /* of something that was given up */
     }
-    ws->asked.is = false;
+    struct nano_filter_changes changes = ws->asked.changes;
+    ws->asked = (struct asked){.is = false};
     uv_timer_stop(&ws->step);
     if (ws->state == NANO_WS_CONNECTED) {
+        if (changes.add_count > 0) {
+            ws->options.events.watching(ws->options.events.context, ws, (const uint8_t(*)[32])changes.add,
+                                        changes.add_count);
+        }
         nano_ws_update_soon(ws);
     } else if (!update(ws)) {
         nano_ws_be_connected(ws);
     }
+    nano_filter_drop(&changes);
 }
 
 /* Providers that only know `subscribe` leave an `update` unanswered, as a node does that refuses it. */

@@ -127,6 +127,17 @@ static void on_silent(void *context, struct nano_ws *ws)
     (void)ws; /* `lost` follows, and says it */
 }
 
+/* What was paid between a subscription's baseline and now no source may have told of. */
+static void on_watching(void *context, struct nano_ws *ws, const uint8_t (*accounts)[32], size_t count)
+{
+    struct upstream *upstream = context;
+    (void)ws;
+    for (size_t i = 0; i < count && upstream->backfill != NULL; i++) {
+        struct address address = address_from_nano_key(accounts[i]);
+        backfill_ask(upstream->backfill, &address);
+    }
+}
+
 static void on_brought(void *context, size_t source, const struct payment *payment, bool stored,
                        int64_t heard_at_ms)
 {
@@ -296,7 +307,7 @@ static enum cs_err open_socket(struct upstream *upstream, const char *url, char 
         .silence_s = upstream->rpc != NULL ? upstream->options.silence_s : 0,
         .times = &NANO_WS_TIMES,
         .counters = &upstream->counters[upstream->socket_count],
-        .events = {upstream, on_connected, on_lost, on_confirmed, upstream_bare_take, on_silent},
+        .events = {upstream, on_connected, on_lost, on_confirmed, upstream_bare_take, on_silent, on_watching},
     };
     socket->ws = nano_ws_open(&options, why);
     if (socket->ws == NULL) {

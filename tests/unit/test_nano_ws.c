@@ -61,6 +61,7 @@ struct fixture {
     pthread_cond_t told;
     struct event events[EVENTS_MOST];
     size_t told_count, taken;
+    _Atomic size_t widened; /* accounts of which it said that they are told of from now on */
 };
 
 static void tell(struct fixture *fixture, const struct event *event)
@@ -109,6 +110,14 @@ static void on_silent(void *context, struct nano_ws *ws)
     tell(context, &(struct event){.kind = SILENT});
 }
 
+static void on_watching(void *context, struct nano_ws *ws, const uint8_t (*accounts)[32], size_t count)
+{
+    struct fixture *fixture = context;
+    (void)ws;
+    (void)accounts;
+    fixture->widened += count;
+}
+
 static bool take_event(struct fixture *fixture, int wait_ms, struct event *event)
 {
     struct timespec until;
@@ -140,6 +149,15 @@ static struct event expect_event(struct fixture *fixture, enum kind kind)
         fail_msg("`%s` came (%s), not `%s`", KINDS[event.kind], event.why, KINDS[kind]);
     }
     return event;
+}
+
+/* What was watched from the beginning does not count: `connected` says that. */
+static void expect_widened(struct fixture *fixture, size_t accounts)
+{
+    for (int waited_ms = 0; fixture->widened != accounts && waited_ms < WAIT_MS; waited_ms += 10) {
+        usleep(10000);
+    }
+    assert_int_equal(fixture->widened, accounts);
 }
 
 static void expect_no_event(struct fixture *fixture, int for_ms)
@@ -220,7 +238,7 @@ static struct nano_ws_options options_of(struct fixture *fixture, const char *ur
         .filter = NANO_WS_FILTER_ACCOUNTS,
         .times = &fixture->times,
         .counters = &fixture->counters[1],
-        .events = {fixture, on_connected, on_lost, on_confirmed, on_bare, on_silent},
+        .events = {fixture, on_connected, on_lost, on_confirmed, on_bare, on_silent, on_watching},
     };
 }
 
@@ -512,6 +530,7 @@ static void test_changes_of_the_filter_are_told_together(void **state)
     assert_int_equal(code, 1);
     send_ack(peer, &asked);
     assert_int_equal(answer(peer, "update").added, 1);
+    expect_widened(fixture, 7);
     struct nano_ws_look look;
     nano_ws_look(fixture->ws, &look);
     assert_int_equal(look.accounts, 12);
@@ -541,6 +560,7 @@ static void test_a_node_that_ignores_updates_gets_the_whole_list(void **state)
     watch(fixture, 0, false);
     watch(fixture, 1, false);
     assert_int_equal(answer(peer, "subscribe").accounts, 999);
+    expect_widened(fixture, 1);
     struct nano_ws_look look;
     nano_ws_look(fixture->ws, &look);
     assert_true(look.whole);
