@@ -40,8 +40,8 @@ struct waiting {
     struct waiting *next;
     int64_t num, received_at_ms;
     struct payment payment;
-    uint32_t tries;
-    bool confirmed; /* what the writer is told */
+    uint32_t tries, denials; /* how often it was put off; how often the node did not know it */
+    bool confirmed;          /* what the writer is told */
     uint64_t receive_height;
     uint8_t receive_hash[32];
 };
@@ -125,7 +125,8 @@ static void on_verdict(void *context, enum cs_err err, enum store_payment_outcom
     struct waiting *waiting = context;
     struct confirm *confirm = waiting->confirm;
     if (err == CS_EFULL) {
-        hand_over(waiting); /* it waits on, and is asked again */
+        waiting->tries++; /* not at once: the disk stays full for a while */
+        hand_over(waiting);
         return;
     }
     bool stored = outcome == STORE_PAYMENT_STORED;
@@ -163,7 +164,8 @@ static void judge(struct waiting *waiting, const struct rpc_block *block, struct
     const struct payment *payment = &waiting->payment;
     int64_t age_ms = clock_wall_ms() - waiting->received_at_ms;
     if (!block->found) {
-        if (age_ms >= CONFIRM_UNKNOWN_MS && waiting->tries >= UNKNOWN_TRIES) {
+        waiting->denials++;
+        if (age_ms >= CONFIRM_UNKNOWN_MS && waiting->denials >= UNKNOWN_TRIES) {
             deny(waiting, FOUND_UNKNOWN, "the node does not know this block");
         } else {
             try_later(waiting);
@@ -176,6 +178,10 @@ static void judge(struct waiting *waiting, const struct rpc_block *block, struct
         } else {
             try_later(waiting);
         }
+        return;
+    }
+    if (block->kind == RPC_KIND_SEND && !block->has_amount && age_ms < CONFIRM_GIVE_UP_MS) {
+        try_later(waiting); /* what it has pruned away another node may know */
         return;
     }
     struct address to = address_from_nano_key(block->block.link);
