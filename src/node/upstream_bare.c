@@ -38,8 +38,11 @@ static void on_blocks(void *context, enum rpc_result result, const json_t *answe
     if (result == RPC_OK && rpc_read_blocks(answer, (const uint8_t(*)[32])question->hashes, question->count,
                                             &blocks, error) == CS_OK) {
         for (size_t i = 0; i < question->count; i++) {
-            if (blocks[i].found && blocks[i].confirmed && blocks[i].kind == RPC_KIND_SEND &&
-                blocks[i].has_amount) {
+            bool is_send = blocks[i].kind == RPC_KIND_SEND;
+            if (!blocks[i].found || !blocks[i].confirmed || (is_send && !blocks[i].has_amount)) {
+                atomic_store(&upstream->lost,
+                             "node_lagging"); /* one node has confirmed it, this one knows less */
+            } else if (is_send) {
                 enter(upstream, question->sources[i], &blocks[i], question->hashes[i]);
             }
         }
