@@ -46,7 +46,7 @@ static struct candidate *add_candidate(struct walk *walk, const uint8_t hash[32]
 /* Once, also when it was received between the two questions: the listed ones are in the order of their hashes. */
 static struct candidate *take_candidate(struct walk *walk, const uint8_t hash[32])
 {
-    struct candidate wanted;
+    struct candidate wanted = {0};
     memcpy(wanted.hash, hash, 32);
     struct candidate *listed = walk->receivable_count == 0
                                    ? NULL

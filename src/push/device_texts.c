@@ -87,6 +87,21 @@ size_t device_frame_welcome(char *text, const struct device_welcome *welcome)
     return frame.at;
 }
 
+/*
+ * Who pays waits from when they paid. What reconciliation found was paid when the node got to know it, which may be long before it was
+ * stored here. The wall clock may jump back: an age is never negative.
+ */
+static int64_t age_ms(const struct store_delivery *delivery, int64_t now_ms)
+{
+    const struct payment *payment = &delivery->payment;
+    int64_t since_ms = delivery->stored_at_ms;
+    if (payment->source == SOURCE_BACKFILL && payment->node_time_ms != 0 &&
+        payment->node_time_ms < since_ms) {
+        since_ms = payment->node_time_ms;
+    }
+    return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
 static void append_payment(struct text *frame, const struct store_delivery *delivery, int64_t now_ms)
 {
     const struct payment *payment = &delivery->payment;
@@ -95,8 +110,7 @@ static void append_payment(struct text *frame, const struct store_delivery *deli
     address_format(&payment->to, to);
     amount_format_raw(payment->amount, amount);
     clock_format_ms(delivery->stored_at_ms, stored_at);
-    /* The wall clock may jump back: an age is never negative. */
-    int64_t age_s = now_ms > delivery->stored_at_ms ? (now_ms - delivery->stored_at_ms) / 1000 : 0;
+    int64_t age_s = age_ms(delivery, now_ms) / 1000;
 
     append(frame, "{\"chain\":\"%s\",\"hash\":\"%s\",\"output\":%" PRIu32,
            chain_text((enum chain)payment->to.chain), hash, payment->output);

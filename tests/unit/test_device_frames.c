@@ -275,6 +275,33 @@ static void a_payment_says_all_that_a_device_needs(void **state)
     assert_string_equal(text, expected);
 }
 
+static json_int_t age_of(const struct store_delivery *delivery, int64_t now_ms)
+{
+    char text[DEVICE_FRAME_SIZE];
+    json_t *frame = parse(text, device_frame_payment(text, delivery, now_ms));
+    json_int_t age_s = json_integer_value(json_object_get(json_object_get(frame, "payment"), "age_s"));
+    json_decref(frame);
+    return age_s;
+}
+
+static void what_was_found_later_is_as_old_as_the_node_knows_it(void **state)
+{
+    (void)state;
+    struct store_delivery delivery = some_delivery();
+    delivery.payment.node_time_ms = delivery.stored_at_ms - 3600000;
+    delivery.payment.source = SOURCE_BACKFILL;
+    assert_int_equal(age_of(&delivery, delivery.stored_at_ms + 7000), 3607);
+    /* A source that tells at once has its own clock, which may be wrong. */
+    delivery.payment.source = SOURCE_NANO_WS;
+    assert_int_equal(age_of(&delivery, delivery.stored_at_ms + 7000), 7);
+    delivery.payment.source = SOURCE_BACKFILL;
+    delivery.payment.node_time_ms = 0;
+    assert_int_equal(age_of(&delivery, delivery.stored_at_ms + 7000), 7);
+    delivery.payment.node_time_ms = delivery.stored_at_ms + 60000; /* the node's clock is ahead */
+    assert_int_equal(age_of(&delivery, delivery.stored_at_ms + 7000), 7);
+    assert_int_equal(age_of(&delivery, delivery.stored_at_ms - 7000), 0);
+}
+
 static void asset_and_sender_are_there_when_the_chain_has_them(void **state)
 {
     (void)state;
@@ -555,6 +582,7 @@ int main(void)
         cmocka_unit_test(what_is_no_frame_is_refused),
         cmocka_unit_test(nesting_past_four_levels_is_refused),
         cmocka_unit_test(a_payment_says_all_that_a_device_needs),
+        cmocka_unit_test(what_was_found_later_is_as_old_as_the_node_knows_it),
         cmocka_unit_test(asset_and_sender_are_there_when_the_chain_has_them),
         cmocka_unit_test(the_longest_payment_fits),
         cmocka_unit_test(an_older_config_travels_with_its_payment),
