@@ -867,7 +867,9 @@ static void a_subscription_says_since_when_and_how_far_it_is_proven(void **state
     assert_string_equal(json_string_value(json_object_get(completeness, "reason")), "unproven");
     drop(&added);
 
-    int64_t address = 1;
+    int64_t address = 1, subscription = 1;
+    assert_int_equal(store_submit_baseline(store, address, subscription, 3, NULL, 0, on_marked, NULL), CS_OK);
+    sem_wait(&happened);
     store_note_complete(store, &address, 1, 1800000000000);
     const struct store_mark mark = {.frontier = {0xab}, .height = 7};
     assert_int_equal(store_submit_mark(store, address, &mark, on_marked, NULL), CS_OK);
