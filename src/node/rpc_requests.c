@@ -86,11 +86,14 @@ json_t *rpc_ask_balances(const struct address *accounts, size_t count)
     return request;
 }
 
-/* Confirmed only: by default since V22. */
+/*
+ * Confirmed only: by default since V22. With a threshold, be it the least there is, each comes with its amount; with its source, which nobody
+ * here wants, an answer would be two and a half times as long, and the loop would read it three times as long.
+ */
 static json_t *narrow_receivable(json_t *request, uint32_t most)
 {
     put_number(request, "count", most);
-    put_text(request, "source", "true");
+    put_text(request, "threshold", "1");
     put_text(request, "include_only_confirmed", "true");
     return request;
 }

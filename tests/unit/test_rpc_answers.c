@@ -742,7 +742,7 @@ static void requests_are_what_the_node_understands(void **state)
         "\"receive_hash\":\"true\"}");
     static const char one[] = "{\"action\":\"%s\",\"account\":\"" A "\",%s}",
                       some[] = "{\"action\":\"%s\",\"accounts\":[\"" A "\"],%s}",
-                      rest[] = "\"count\":\"50\",\"source\":\"true\",\"include_only_confirmed\":\"true\"";
+                      rest[] = "\"count\":\"50\",\"threshold\":\"1\",\"include_only_confirmed\":\"true\"";
     const struct {
         const struct rpc_version *version;
         const char *single, *several;
