@@ -75,12 +75,12 @@ void bench_answered(struct bench *bench, uint32_t payment, bool accepted);
 void bench_received(struct bench *bench, uint32_t payment, uint32_t device);
 
 /* The scenarios; each returns what it has found. */
-json_t *scenario_throughput(struct bench *bench);
-json_t *scenario_latency(struct bench *bench);
-json_t *scenario_connect(struct bench *bench);
-json_t *scenario_resume(struct bench *bench);
-json_t *scenario_fill(struct bench *bench);
-json_t *scenario_pay(struct bench *bench); /* to devices that are away */
+json_t *bench_throughput(struct bench *bench);
+json_t *bench_latency(struct bench *bench);
+json_t *bench_connect(struct bench *bench);
+json_t *bench_resume(struct bench *bench);
+json_t *bench_fill(struct bench *bench);
+json_t *bench_pay(struct bench *bench); /* to devices that are away */
 json_t *scenario_fan_out(struct bench *bench);
 json_t *scenario_first_push(struct bench *bench);
 

@@ -25,14 +25,14 @@ static const struct {
     const char *name;
     json_t *(*run)(struct bench *bench);
 } SCENARIOS[] = {
-    {"throughput", scenario_throughput},
-    {"latency", scenario_latency},
-    {"connect", scenario_connect},
-    {"resume", scenario_resume},
+    {"throughput", bench_throughput},
+    {"latency", bench_latency},
+    {"connect", bench_connect},
+    {"resume", bench_resume},
     {"fan-out", scenario_fan_out},
     {"first-push", scenario_first_push},
-    {"pay", scenario_pay},
-    {"fill", scenario_fill},
+    {"pay", bench_pay},
+    {"fill", bench_fill},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -168,7 +168,7 @@ static int run(struct bench *bench, json_t *(*scenario)(struct bench *bench))
     bench->device = bench->device_kind->open(bench);
     json_t *found = scenario(bench);
     struct tally_counts counts = tally_counts(bench->tally);
-    if (scenario == scenario_pay) {
+    if (scenario == bench_pay) {
         counts.lost = 0; /* nobody was there to receive them */
     }
     bool clean = tally_is_clean(&counts) && bench->acks_had == bench->acks_wanted;

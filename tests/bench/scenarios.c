@@ -142,7 +142,7 @@ static void keep_paying(struct bench *bench, double seconds)
     }
 }
 
-json_t *scenario_throughput(struct bench *bench)
+json_t *bench_throughput(struct bench *bench)
 {
     connect_all(bench);
     keep_paying(bench, bench->options.warm_s);
@@ -157,7 +157,7 @@ json_t *scenario_throughput(struct bench *bench)
 }
 
 /* All that there is, as fast as it goes. */
-json_t *scenario_fill(struct bench *bench)
+json_t *bench_fill(struct bench *bench)
 {
     connect_all(bench);
     int64_t begin_ns = loop_now_ns(), until_ns = begin_ns + FILL_NS;
@@ -185,7 +185,7 @@ static json_t *describe_latencies(const struct bench *bench, int64_t from_ns)
 }
 
 /* Each payment has its time, whatever became of those before it: what had to wait for them counts from there. */
-json_t *scenario_latency(struct bench *bench)
+json_t *bench_latency(struct bench *bench)
 {
     const struct bench_options *options = &bench->options;
     connect_all(bench);
@@ -215,7 +215,7 @@ json_t *scenario_latency(struct bench *bench)
 
 /* ---- many devices ---------------------------------------------------------------------------------- */
 
-json_t *scenario_connect(struct bench *bench)
+json_t *bench_connect(struct bench *bench)
 {
     struct moment begin = look(bench);
     connect_all(bench);
@@ -241,7 +241,7 @@ static void visit(struct bench *bench)
     rest(bench, PAUSE_NS);
 }
 
-json_t *scenario_pay(struct bench *bench)
+json_t *bench_pay(struct bench *bench)
 {
     int64_t begin_ns = loop_now_ns();
     while (!pay_up_to(bench, bench->options.outstanding, &bench->answered) || bench->answered < bench->next) {
@@ -254,12 +254,12 @@ json_t *scenario_pay(struct bench *bench)
                      bench->answered / ((double)(loop_now_ns() - begin_ns) / SECOND_NS));
 }
 
-json_t *scenario_resume(struct bench *bench)
+json_t *bench_resume(struct bench *bench)
 {
     if (bench->device_kind->needs_visit) {
         visit(bench);
     }
-    json_t *found = scenario_pay(bench);
+    json_t *found = bench_pay(bench);
     rest(bench, PAUSE_NS);
     struct moment begin = look(bench);
     connect_all(bench);
