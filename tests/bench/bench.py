@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 
-from restart import measure_restart
+from kept import Kept, measure_restart
 from systems import FOLDER, GENERATOR, ROOT, SYSTEMS, Failure, raise_file_limit
 
 DEFAULT, NEVER, KEYS, NEVER_KEYS, NODE = (
@@ -27,6 +27,7 @@ DEFAULT, NEVER, KEYS, NEVER_KEYS, NODE = (
     "coinslot, node's WebSocket",
 )
 REDIS, MOSQUITTO, TORNADO = "redis always", "mosquitto", "tornado"
+GROWN = "coinslot, signature = never, much in its store"
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,17 @@ class Size:
     rounds: int
     warm_s: float
     run_s: float
+    settle_s: float
     many: int  # devices, where there are many
     queued: int
-    stored: int  # payments in the store that is killed
+    stored: int  # payments in the store that has grown
+    registered: int  # devices in it
+    addresses: int  # of each of them
 
 
-QUICK = Size(rounds=2, warm_s=0.3, run_s=1.0, many=2000, queued=20000, stored=100_000)
-USUAL = Size(rounds=5, warm_s=1, run_s=4, many=10000, queued=100_000, stored=1_000_000)
-FULL = Size(rounds=5, warm_s=1, run_s=4, many=10000, queued=100_000, stored=10_000_000)
+QUICK = Size(rounds=2, warm_s=0.3, run_s=0.8, settle_s=0.5, many=2000, queued=20_000, stored=100_000, registered=10_000, addresses=1)
+USUAL = Size(rounds=5, warm_s=1, run_s=4, settle_s=2, many=10_000, queued=100_000, stored=1_000_000, registered=100_000, addresses=10)
+FULL = Size(rounds=5, warm_s=1, run_s=4, settle_s=2, many=10_000, queued=100_000, stored=10_000_000, registered=100_000, addresses=10)
 
 
 @dataclass(frozen=True)
@@ -88,19 +92,21 @@ def per_payment(name, size):
     return throughput(name, size, "--per-payment")
 
 
+def parts_of(found):
+    return {**found, **{part: found["latency_us"][part] for part in ("p50", "p99", "p99_9")}}
+
+
 def latency(rate):
     def run(name, size):
-        seconds = max(size.run_s, 2)
-        payments = int(rate * (size.warm_s + seconds) + 1)
-        options = ("--payments", payments, "--rate", rate, "--warm", size.warm_s, "--run", seconds)
-        found = with_system(name, {"devices": 1000}, "latency", *options, *signatures(name, 1000))
-        return {**found, **{part: found["latency_us"][part] for part in ("p50", "p99", "p99_9")}}
+        payments = int(rate * (size.warm_s + size.run_s) + 1)
+        options = ("--payments", payments, "--rate", rate, *timed(size), *signatures(name, 1000))
+        return parts_of(with_system(name, {"devices": 1000}, "latency", *options))
 
     return run
 
 
 def connect(name, size):
-    return with_system(name, {"devices": size.many}, "connect", "--payments", 1)
+    return with_system(name, {"devices": size.many}, "connect", "--payments", 1, "--settle", size.settle_s)
 
 
 def resume(name, size):
@@ -108,8 +114,24 @@ def resume(name, size):
 
 
 def fan_out(name, size):
-    found = with_system(name, {"devices": size.many, "everybody": True}, "fan-out", "--payments", 8)
+    found = with_system(name, {"devices": size.many, "everybody": True}, "fan-out", "--payments", 2 * size.rounds, "--settle", size.settle_s)
     return {**found, "ms": statistics.median(found["milliseconds"])}
+
+
+def growth(name, size):
+    """Throughput, then latency, of a relay that has nothing yet, or much."""
+    system = Kept(size) if name == GROWN else SYSTEMS[NEVER](FOLDER / "run", {"devices": 1000})
+    payments = int(80_000 * (size.warm_s + size.run_s)), int(1000 * (size.warm_s + size.run_s) + 1)
+    try:
+        system.start()
+        first = [system.next(count) for count in payments] if name == GROWN else [("--payments", payments[0]), ("--payments", payments[1], "--first", payments[0])]
+        flood = system.run("throughput", *first[0], *timed(size))
+        system.settle(flood)
+        drip = system.run("latency", *first[1], "--rate", 1000, *timed(size))
+        system.settle(drip)
+        return {**parts_of(drip), "per_s": flood["per_s"], "server_us": flood["server_us"]}
+    finally:
+        system.stop()
 
 
 PER_S, P50, P99, P99_9 = ("per_s", "/s", True), ("p50", "µs", False), ("p99", "µs", False), ("p99_9", "µs", False)
@@ -130,7 +152,14 @@ SCENARIOS = {
     ),
     "resume": Scenario("What was queued for 100 devices, acked", (NEVER, NEVER_KEYS, REDIS, MOSQUITTO), (REDIS, MOSQUITTO), (("seconds", "s", False), *CPU), resume),
     "fan-out": Scenario("One payment to many devices", (NEVER, NEVER_KEYS, REDIS, MOSQUITTO), (REDIS, MOSQUITTO), (("ms", "ms", False),), fan_out),
-    "restart": Scenario("SIGKILL to first push", (NEVER,), (), (("ms", "ms", False), ("ready_ms", "ms", False)), measure_restart),
+    "growth": Scenario(
+        "With many payments, devices and addresses in the store: throughput, and latency at 1,000/s",
+        (NEVER, GROWN),
+        (NEVER,),
+        (PER_S, P50, P99, ("server_us", "µs", False)),
+        growth,
+    ),
+    "restart": Scenario("SIGKILL to first push, the same store", (GROWN,), (), (("ms", "ms", False), ("ready_ms", "ms", False)), measure_restart),
 }
 
 

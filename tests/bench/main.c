@@ -111,9 +111,9 @@ static void parse(struct bench_options *options, int argc, char **argv)
                                       .scenario = argv[2],
                                       .devices = 1000,
                                       .payments = 100000,
-                                      .connections = 128,
+                                      .connections = 256,
                                       .depth = 1,
-                                      .outstanding = 256,
+                                      .outstanding = 512,
                                       .rate = 1000,
                                       .dials = 64,
                                       .warm_s = 1,
@@ -179,21 +179,54 @@ static int run(struct bench *bench, json_t *(*scenario)(struct bench *bench))
     return clean ? 0 : 1;
 }
 
-/* What the relay is to know of the devices, as its import takes it. */
-static int print_devices(uint32_t count, bool keyed, bool everybody)
+struct registration {
+    uint32_t count, first;
+    uint32_t addresses; /* of each device: all but the first are never paid to */
+    bool keyed, everybody;
+};
+
+static void print_address(const struct address *address, const char *before)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        char address[ADDRESS_TEXT_SIZE], token[PAYMENTS_TOKEN_SIZE], public_text[65];
-        uint8_t seed[32], public_key[32], secret_key[64];
-        struct address own = payments_address(i, everybody);
-        address_format(&own, address);
-        payments_token(i, token);
-        payments_seed(i, seed);
-        crypto_sign_seed_keypair(public_key, secret_key, seed);
-        hex_encode_lower(public_key, 32, public_text);
-        printf(
-            "{\"name\":\"Meter %u\",\"auth\":\"%s\",\"%s\":\"%s\",\"subscriptions\":[{\"chain\":\"nano\",\"address\":\"%s\"}]}\n",
-            i, keyed ? "key" : "token", keyed ? "public_key" : "token", keyed ? public_text : token, address);
+    char text[ADDRESS_TEXT_SIZE];
+    address_format(address, text);
+    printf("%s{\"chain\":\"nano\",\"address\":\"%s\"}", before, text);
+}
+
+static void print_device(const struct registration *wanted, uint32_t number)
+{
+    char token[PAYMENTS_TOKEN_SIZE], public_text[65];
+    uint8_t seed[32], public_key[32], secret_key[64];
+    payments_token(number, token);
+    payments_seed(number, seed);
+    crypto_sign_seed_keypair(public_key, secret_key, seed);
+    hex_encode_lower(public_key, 32, public_text);
+    printf("{\"name\":\"Meter %u\",\"auth\":\"%s\",\"%s\":\"%s\",\"subscriptions\":[", number,
+           wanted->keyed ? "key" : "token", wanted->keyed ? "public_key" : "token",
+           wanted->keyed ? public_text : token);
+    struct address own = payments_address(number, wanted->everybody);
+    print_address(&own, "");
+    for (uint32_t i = 1; i < wanted->addresses; i++) {
+        struct address other = payments_address(UINT32_MAX - (number * wanted->addresses + i), false);
+        print_address(&other, ",");
+    }
+    puts("]}");
+}
+
+/* What the relay is to know of the devices, as its import takes it. */
+static int print_devices(int argc, char **argv)
+{
+    struct registration wanted = {.addresses = 1};
+    for (int i = 2; i < argc; i++) {
+        const char *value = strchr(argv[i], '=');
+        uint32_t number = value != NULL ? (uint32_t)strtoul(value + 1, NULL, 10) : 0;
+        wanted.count = strncmp(argv[i], "count=", 6) == 0 ? number : wanted.count;
+        wanted.first = strncmp(argv[i], "first=", 6) == 0 ? number : wanted.first;
+        wanted.addresses = strncmp(argv[i], "addresses=", 10) == 0 ? number : wanted.addresses;
+        wanted.keyed |= strcmp(argv[i], "keyed") == 0;
+        wanted.everybody |= strcmp(argv[i], "everybody") == 0;
+    }
+    for (uint32_t i = 0; i < wanted.count; i++) {
+        print_device(&wanted, wanted.first + i);
     }
     return 0;
 }
@@ -209,16 +242,11 @@ static void raise_limit(void)
 int main(int argc, char **argv)
 {
     if (argc < 3 || sodium_init() < 0) {
-        bench_die(
-            "coinslot-bench SYSTEM SCENARIO OPTION..., or coinslot-bench devices COUNT [keyed] [everybody]");
+        bench_die("coinslot-bench SYSTEM SCENARIO OPTION..., or "
+                  "coinslot-bench devices count=N [first=N] [addresses=N] [keyed] [everybody]");
     }
     if (strcmp(argv[1], "devices") == 0) {
-        bool keyed = false, everybody = false;
-        for (int i = 3; i < argc; i++) {
-            keyed |= strcmp(argv[i], "keyed") == 0;
-            everybody |= strcmp(argv[i], "everybody") == 0;
-        }
-        return print_devices((uint32_t)strtoul(argv[2], NULL, 10), keyed, everybody);
+        return print_devices(argc, argv);
     }
     raise_limit();
     struct bench bench = {0};

@@ -13,7 +13,6 @@
 #define FILL_NS      600000000000
 #define CONNECT_NS   120000000000
 #define AGAIN_NS     1000000 /* after so long a device that was turned away tries again */
-#define FAN_OUTS     8
 #define PAUSE_NS     200000000
 #define TURN_MOST_NS 10000000
 
@@ -278,7 +277,7 @@ json_t *scenario_fan_out(struct bench *bench)
     json_t *rounds = json_array();
     connect_all(bench);
     rest(bench, bench->options.settle_s * SECOND_NS);
-    for (uint32_t i = 0; i < FAN_OUTS && i < bench->options.payments; i++) {
+    for (uint32_t i = 0; i < bench->options.payments; i++) {
         int64_t begin_ns = loop_now_ns();
         while (!pay_next(bench, begin_ns)) {
             turn(bench, begin_ns + PATIENCE_NS);

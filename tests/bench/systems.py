@@ -134,7 +134,8 @@ class Coinslot(System):
     """The relay with its defaults, but for what a subclass names. `confirm = source`: there is no node here to ask."""
 
     name = "coinslot"
-    signature, keyed, limits = "auto", False, ""
+    signature, keyed = "auto", False
+    received = 0  # since it was started
 
     def config(self):
         # handshakes_per_s bounds what strangers can take; how fast the relay could be is measured here.
@@ -147,9 +148,16 @@ class Coinslot(System):
 
     def import_devices(self):
         words = ["keyed"] * self.keyed + ["everybody"] * bool(self.wanted.get("everybody"))
-        lines = subprocess.run([str(GENERATOR), "devices", str(self.wanted["devices"]), *words], capture_output=True, text=True, check=True)
-        made = self.relay.import_devices(lines.stdout.splitlines())
-        (self.folder / "devices").write_text("".join(device["id"] + "\n" for device in made))
+        self.import_some(0, self.wanted["devices"], "devices", *words)
+
+    def import_some(self, first, count, name, *words):
+        command = [str(GENERATOR), "devices", f"count={count}", f"first={first}", *words]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        made = self.relay.import_devices(lines)
+        if len(made) != count or any("id" not in device for device in made):
+            raise Failure(f"the import of {count} devices: {made[-1]}")
+        with open(self.folder / name, "a", encoding="ascii") as file:
+            file.writelines(device["id"] + "\n" for device in made)
 
     @property
     def pid(self):
@@ -161,9 +169,9 @@ class Coinslot(System):
 
     def settle(self, found):
         """Every ack has to be in the store."""
-        received = found["counts"]["received"]
+        self.received += found["counts"]["received"]
         try:
-            wait_until(lambda: self.relay.metrics()["coinslot_deliveries_acked_total"] == received, 10, f"the ack of {received} payments")
+            wait_until(lambda: self.relay.metrics()["coinslot_deliveries_acked_total"] == self.received, 10, f"the ack of {self.received} payments")
         except AssertionError as error:
             raise Failure(str(error)) from None
 
