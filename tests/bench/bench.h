@@ -81,7 +81,7 @@ json_t *bench_connect(struct bench *bench);
 json_t *bench_resume(struct bench *bench);
 json_t *bench_fill(struct bench *bench);
 json_t *bench_pay(struct bench *bench); /* to devices that are away */
-json_t *scenario_fan_out(struct bench *bench);
-json_t *scenario_first_push(struct bench *bench);
+json_t *bench_fan_out(struct bench *bench);
+json_t *bench_first_push(struct bench *bench);
 
 #endif

@@ -29,8 +29,8 @@ static const struct {
     {"latency", bench_latency},
     {"connect", bench_connect},
     {"resume", bench_resume},
-    {"fan-out", scenario_fan_out},
-    {"first-push", scenario_first_push},
+    {"fan-out", bench_fan_out},
+    {"first-push", bench_first_push},
     {"pay", bench_pay},
     {"fill", bench_fill},
 };

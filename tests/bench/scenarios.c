@@ -272,7 +272,7 @@ json_t *bench_resume(struct bench *bench)
     return found;
 }
 
-json_t *scenario_fan_out(struct bench *bench)
+json_t *bench_fan_out(struct bench *bench)
 {
     json_t *rounds = json_array();
     connect_all(bench);
@@ -290,7 +290,7 @@ json_t *scenario_fan_out(struct bench *bench)
 }
 
 /* Payment 0 waits for its device in a relay that is just being started. */
-json_t *scenario_first_push(struct bench *bench)
+json_t *bench_first_push(struct bench *bench)
 {
     int64_t until_ns = loop_now_ns() + CONNECT_NS;
     uint32_t device = payments_device(bench->payments, 0);
