@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -349,6 +350,51 @@ static void a_node_that_knows_less_than_before_proves_nothing_and_sets_no_mark_b
     free(behind.stale[1].answer);
 }
 
+static char *answer_as_then(void *context, struct fake_node *node, const char *action, const char *body)
+{
+    struct stale *stale = context;
+    char *text = NULL;
+    for (size_t i = 0; i < 4 && text == NULL; i++) {
+        text = answer_stale(&stale[i], node, action, body);
+    }
+    return text;
+}
+
+static void
+what_was_received_before_a_subscription_does_not_come_back_when_the_node_is_made_anew(void **state)
+{
+    struct reconciler *all = *state;
+    struct stale then[] = {{"accounts_frontiers", NULL},
+                           {"accounts_balances", NULL},
+                           {"receivable", NULL},
+                           {"account_history", NULL}};
+    char account[ADDRESS_TEXT_SIZE], body[256];
+    struct address address = fake_node_account(all->node, METER);
+    address_format(&address, account);
+    uint32_t old = fake_node_pay(all->node, 1, METER, 5, true);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(
+            body, sizeof(body),
+            "{\"action\":\"%s\",\"account\":\"%s\",\"accounts\":[\"%s\"],\"raw\":\"true\",\"count\":\"9\","
+            "\"threshold\":\"0\"}",
+            then[i].action, account, account);
+        then[i].answer = fake_node_answer(all->node, body);
+    }
+    fake_node_pocket(all->node, METER, old, true);
+    struct store_device device = begin(all, METER);
+    /* It has bootstrapped as far as the send, and not yet to the block that received it. */
+    fake_node_set_hook(all->node, answer_as_then, then);
+    assert_false(reconciler_sweep(all));
+    assert_int_equal(reconciler_deliveries(all, &device), 0);
+    fake_node_set_hook(all->node, NULL, NULL);
+    fake_node_pay(all->node, 1, METER, 6, true);
+    assert_true(reconciler_sweep(all));
+    assert_int_equal(reconciler_deliveries(all, &device), 1);
+    for (size_t i = 0; i < 4; i++) {
+        free(then[i].answer);
+    }
+}
+
 /* ---- when a question fails --------------------------------------------------------------------------------------------- */
 
 struct failing {
@@ -656,6 +702,7 @@ int main(void)
         TEST(a_history_that_goes_in_circles_ends_the_walk),
         TEST(a_history_with_a_hole_or_without_an_end_proves_nothing),
         TEST(a_node_that_knows_less_than_before_proves_nothing_and_sets_no_mark_back),
+        TEST(what_was_received_before_a_subscription_does_not_come_back_when_the_node_is_made_anew),
         TEST(a_question_that_fails_proves_nothing_and_is_asked_again),
         TEST(one_address_that_the_node_chokes_on_keeps_it_from_no_other),
         TEST(a_node_that_is_behind_gives_no_baseline_and_proves_nothing),
