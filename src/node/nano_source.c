@@ -38,6 +38,7 @@ struct waiting {
     struct payment payment;
     size_t from;
     int64_t heard_at_ms;
+    uint64_t receive_height;
     uint8_t proof[BLOCK_PACKED_SIZE];
 };
 
@@ -124,8 +125,12 @@ static bool submit(struct nano_source *source, const struct waiting *waiting)
 {
     struct submitted *submitted = cs_alloc(sizeof(*submitted));
     *submitted = (struct submitted){source, waiting->payment, waiting->from, waiting->heard_at_ms};
-    enum cs_err err = store_submit_payment(source->options.store, &waiting->payment, waiting->proof,
-                                           BLOCK_PACKED_SIZE, NULL, 0, on_stored, submitted);
+    struct store *store = source->options.store;
+    enum cs_err err = waiting->receive_height == 0
+                          ? store_submit_payment(store, &waiting->payment, waiting->proof, BLOCK_PACKED_SIZE,
+                                                 NULL, 0, on_stored, submitted)
+                          : store_submit_received(store, &waiting->payment, waiting->receive_height,
+                                                  waiting->proof, BLOCK_PACKED_SIZE, on_stored, submitted);
     if (err == CS_OK) {
         return true;
     }
@@ -176,14 +181,15 @@ static void keep(struct nano_source *source, const struct waiting *waiting)
     }
 }
 
-void nano_source_take(struct nano_source *source, size_t from, const struct notice *notice, int64_t time_ms)
+void nano_source_take(struct nano_source *source, size_t from, const struct notice *notice, int64_t time_ms,
+                      uint64_t receive_height)
 {
     assert(node_loop_is_mine(source->options.loop));
     if (!notice->is_send) {
         count(source, RESULT_NOT_A_SEND);
         return;
     }
-    struct waiting waiting = {.from = from, .heard_at_ms = clock_wall_ms()};
+    struct waiting waiting = {.from = from, .heard_at_ms = clock_wall_ms(), .receive_height = receive_height};
     notice_to_payment(notice, &waiting.payment);
     waiting.payment.source = SOURCE_NANO_WS;
     waiting.payment.node_time_ms = time_ms;

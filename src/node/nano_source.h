@@ -35,7 +35,11 @@ struct nano_source *nano_source_open(const struct nano_source_options *options);
 void nano_source_stop(struct nano_source *source);
 void nano_source_close(struct nano_source *source); /* after store_stop and node_loop_settle */
 
-/* `from`: the caller's number for the node. `time_ms`: when the node said it; 0: it did not say. */
-void nano_source_take(struct nano_source *source, size_t from, const struct notice *notice, int64_t time_ms);
+/*
+ * `from`: the caller's number for the node. `time_ms`: when the node said it; 0: it did not say. `receive_height`: of the block that has
+ * received it; 0: none has, or it is not known.
+ */
+void nano_source_take(struct nano_source *source, size_t from, const struct notice *notice, int64_t time_ms,
+                      uint64_t receive_height);
 
 #endif

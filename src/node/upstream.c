@@ -111,14 +111,31 @@ static void on_lost(void *context, struct nano_ws *ws, const char *why)
     sources_set_alive(upstream->sources, socket->source, false, why);
 }
 
+/*
+ * A node may tell again of what it confirmed long ago, though not as the outcome of an election: for that it was held once. What was
+ * received before a subscription is known by the height of its receive alone, which the RPC has to say.
+ */
+static bool may_be_old(const struct upstream *upstream, const struct notice *notice)
+{
+    struct payment payment;
+    if (upstream->rpc == NULL || !notice->is_send) {
+        return false;
+    }
+    notice_to_payment(notice, &payment);
+    return store_has_past(upstream->store, &payment.to);
+}
+
 static void on_confirmed(void *context, struct nano_ws *ws, const struct notice *notice,
                          enum nano_ws_confirmation confirmation, int64_t time_ms)
 {
     struct upstream *upstream = context;
     struct socket *socket = socket_of(upstream, ws);
-    (void)confirmation;
+    if (confirmation != NANO_WS_ACTIVE_QUORUM && may_be_old(upstream, notice)) {
+        upstream_bare_take(upstream, ws, notice->hash);
+        return;
+    }
     sources_note_message(upstream->sources, socket->source);
-    nano_source_take(upstream->source, socket->source, notice, time_ms);
+    nano_source_take(upstream->source, socket->source, notice, time_ms, 0);
 }
 
 static void on_silent(void *context, struct nano_ws *ws)

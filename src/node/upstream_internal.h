@@ -13,7 +13,7 @@
 #include "node/sources.h"
 #include "node/upstream.h"
 
-#define UPSTREAM_BARE_MOST 500 /* confirmations without their block that wait to be asked about */
+#define UPSTREAM_BARE_MOST 500 /* confirmations that wait to be asked about */
 
 struct socket {
     struct upstream *upstream;

@@ -163,6 +163,8 @@ enum store_payment_outcome {
 
 /* True when somebody subscribes to it. A look before the dear checks; the writer's match is final. */
 bool store_knows_address(struct store *store, const struct address *address);
+/* True when something had been received on its chain before somebody subscribed to it: only a receive's height tells that from what is new. */
+bool store_has_past(struct store *store, const struct address *address);
 
 typedef void (*store_payment_done)(void *context, enum cs_err err, enum store_payment_outcome outcome);
 
@@ -174,6 +176,11 @@ typedef void (*store_payment_done)(void *context, enum cs_err err, enum store_pa
 CS_MUST_CHECK enum cs_err store_submit_payment(struct store *store, const struct payment *payment,
                                                const uint8_t *proof, size_t proof_size, const char *notice,
                                                size_t notice_size, store_payment_done done, void *context);
+
+/* The same for one of which it is known that the block of this height on its address's chain has received it. */
+CS_MUST_CHECK enum cs_err store_submit_received(struct store *store, const struct payment *payment,
+                                                uint64_t receive_height, const uint8_t *proof,
+                                                size_t proof_size, store_payment_done done, void *context);
 
 /*
  * The same for one that reconciliation found: `receive_height` is that of the block that received it, 0 while it is receivable. The callback's

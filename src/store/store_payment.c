@@ -318,6 +318,13 @@ enum cs_err store_submit_payment(struct store *store, const struct payment *paym
     return submit(store, payment, false, 0, proof, proof_size, notice, notice_size, done, context);
 }
 
+enum cs_err store_submit_received(struct store *store, const struct payment *payment, uint64_t receive_height,
+                                  const uint8_t *proof, size_t proof_size, store_payment_done done,
+                                  void *context)
+{
+    return submit(store, payment, false, receive_height, proof, proof_size, NULL, 0, done, context);
+}
+
 enum cs_err store_submit_found(struct store *store, const struct payment *payment, uint64_t receive_height,
                                const uint8_t *proof, size_t proof_size, store_payment_done done,
                                void *context)

@@ -44,6 +44,18 @@ bool store_knows_address(struct store *store, const struct address *address)
     return known;
 }
 
+bool store_has_past(struct store *store, const struct address *address)
+{
+    pthread_rwlock_rdlock(&store->directory.lock);
+    const struct address_entry *entry = directory_find_address(&store->directory, address);
+    bool past = false;
+    for (size_t i = 0; entry != NULL && i < entry->count && !past; i++) {
+        past = entry->subscribers[i].baseline_height > 0;
+    }
+    pthread_rwlock_unlock(&store->directory.lock);
+    return past;
+}
+
 enum cs_err subscription_take_address(struct store *store, const struct address *address, int64_t *num)
 {
     const char *chain = chain_text((enum chain)address->chain);

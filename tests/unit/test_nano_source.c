@@ -67,6 +67,14 @@ enum cs_err store_submit_payment(struct store *store, const struct payment *paym
     return err;
 }
 
+enum cs_err store_submit_received(struct store *store, const struct payment *payment, uint64_t receive_height,
+                                  const uint8_t *proof, size_t proof_size, store_payment_done done,
+                                  void *context)
+{
+    assert_true(receive_height != 0);
+    return store_submit_payment(store, payment, proof, proof_size, NULL, 0, done, context);
+}
+
 static void set_answer(struct store *store, enum cs_err err)
 {
     pthread_mutex_lock(&store->gate);
@@ -195,7 +203,7 @@ struct work {
 static void run_take(void *context)
 {
     struct work *work = context;
-    nano_source_take(work->source, 3, &work->notice, work->time_ms);
+    nano_source_take(work->source, 3, &work->notice, work->time_ms, 0);
     free(work);
 }
 
