@@ -51,7 +51,7 @@ struct upstream {
     uint64_t down_ns; /* the RPC does not answer since then; 0: it does */
     bool down_told, swept_whole, lagging;
 
-    bool live;              /* a source was alive when last looked */
+    bool live, was_live;    /* a source was alive when last looked; ever was */
     uint64_t last_sweep_ns; /* that was asked for while none was */
     uint64_t started_ns;
 

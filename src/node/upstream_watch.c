@@ -227,6 +227,7 @@ static void watch_live(struct upstream *upstream, bool live, uint64_t now_ns)
         backfill_sweep(upstream->backfill, "no source is alive");
     }
     upstream->live = live;
+    upstream->was_live |= live;
 }
 
 static void judge(struct upstream *upstream, bool live, uint64_t now_ns)
@@ -234,7 +235,7 @@ static void judge(struct upstream *upstream, bool live, uint64_t now_ns)
     const char *code = NULL, *words = NULL;
     bool callbacks_only = !upstream_socket_alive(upstream);
     if (!live) {
-        bool starting = now_ns - upstream->started_ns < START_PATIENCE_NS;
+        bool starting = !upstream->was_live && now_ns - upstream->started_ns < START_PATIENCE_NS;
         code = starting ? "starting" : "no_source";
         words = starting ? "the sources are not connected yet"
                          : "no source is alive: payments are not heard of; see GET /api/v1/sources";
