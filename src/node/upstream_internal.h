@@ -45,6 +45,7 @@ struct upstream {
     /* What the RPC says of the node. */
     struct rpc_version version;
     bool has_version, asking;
+    const char *_Atomic useless; /* it answers, and not what the simplest question asks: why; NULL: it does */
     uint64_t asked_ns, telemetry_ns;
     _Atomic uint64_t count, cemented, network; /* 0: not known; `network`: what others have cemented */
     enum rpc_reach reach;
@@ -64,6 +65,8 @@ struct upstream {
 
 /* Once a second: who is alive, what follows from that (nano_watch.c). */
 void upstream_watch_tick(struct upstream *upstream);
+/* Any thread. As rpc_state; down, too, while all that it answers is of no use. */
+void upstream_rpc_state(struct upstream *upstream, struct rpc_state *state);
 /* Whether one of the nodes' WebSockets is connected. */
 bool upstream_socket_alive(const struct upstream *upstream);
 /* Its number in `sources`. */

@@ -41,7 +41,7 @@ static json_t *report_node(struct upstream *upstream)
     if (upstream->rpc == NULL) {
         return json_null();
     }
-    rpc_state(upstream->rpc, &state);
+    upstream_rpc_state(upstream, &state);
     return json_pack("{s:s, s:o, s:o, s:I, s:I, s:I}", "rpc", REACH[state.reach], "since",
                      time_of(state.since_ms), "why", text_of(state.why), "block_count",
                      (json_int_t)atomic_load(&upstream->count), "cemented_count",

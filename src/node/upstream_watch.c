@@ -30,6 +30,17 @@ static void note_incident(struct upstream *upstream, const char *why)
     }
 }
 
+/* An RPC that answers nothing but errors is as good as none. */
+void upstream_rpc_state(struct upstream *upstream, struct rpc_state *state)
+{
+    rpc_state(upstream->rpc, state);
+    const char *useless = atomic_load(&upstream->useless);
+    if (state->reach == RPC_UP && useless != NULL) {
+        state->reach = RPC_DOWN;
+        snprintf(state->why, sizeof(state->why), "%s", useless);
+    }
+}
+
 /* ---- how the node is --------------------------------------------------------------------------------------------------- */
 
 static void watch_lag(struct upstream *upstream);
@@ -42,8 +53,15 @@ static void on_count(void *context, enum rpc_result result, const json_t *answer
     (void)why;
     upstream->asking = false;
     if (result != RPC_OK || rpc_read_block_count(answer, &count, error) != CS_OK) {
+        /* Of one that does not answer at all rpc knows more. */
+        atomic_store(&upstream->useless,
+                     result == RPC_ERROR
+                         ? "it answers block_count with an error: is the key right, the quota used up?"
+                     : result == RPC_OK ? "its answer to block_count cannot be read"
+                                        : NULL);
         return;
     }
+    atomic_store(&upstream->useless, NULL);
     atomic_store(&upstream->count, count.count);
     atomic_store(&upstream->cemented, count.has_cemented ? count.cemented : count.count);
     for (size_t i = 0; i < upstream->socket_count; i++) {
@@ -155,7 +173,7 @@ static bool has_live_source(struct upstream *upstream)
 static void watch_rpc(struct upstream *upstream, uint64_t now_ns)
 {
     struct rpc_state state;
-    rpc_state(upstream->rpc, &state);
+    upstream_rpc_state(upstream, &state);
     if (state.reach == RPC_UP && upstream->reach == RPC_DOWN) {
         backfill_sweep(upstream->backfill, "the node's RPC answers again");
     }
