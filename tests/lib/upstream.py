@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from contextlib import closing
 
 from blocks import Notice, print_callback
@@ -125,3 +126,40 @@ def wait_paid(relay, device, *hashes, timeout=20):
     """Until it has these, and nothing else."""
     wait_until(lambda: len(paid_to(relay, device)) >= len(hashes), timeout, f"{len(hashes)} deliveries")
     assert sorted(paid_to(relay, device)) == sorted(hashes)
+
+
+# ---- whether one may pay ------------------------------------------------------------------------------------------------
+
+
+class Machine:
+    """A device that only listens to whether people may pay."""
+
+    def __init__(self, relay, connect, device):
+        self._session = connect(relay)
+        self._session.greet(device)
+        self.last = None
+
+    def await_state(self, **wanted):
+        """Until the last state says so."""
+        end = time.monotonic() + 20
+        while self.last is None or any(self.last[name] != value for name, value in wanted.items()):
+            assert time.monotonic() < end, f"{wanted} was not said, but {self.last}"
+            frame = json.loads(self._session.receive_text(timeout=20))
+            self.last = frame if frame["type"] == "state" else self.last
+
+    def close(self):
+        self._session.close()
+
+
+def assert_green(relay, account):
+    wait_standing(relay, account, True)
+    assert readiness(relay) == (200, {})
+    assert relay.metrics()["coinslot_payable"] == 1 and sources(relay)["payable"]
+
+
+def assert_red(relay, account, reason):
+    wait_standing(relay, account, False, reason)
+    status, troubles = readiness(relay)
+    assert status == 503 and list(troubles) == ["sources"]
+    assert relay.metrics()["coinslot_payable"] == 0
+    assert (sources(relay)["payable"], sources(relay)["reason"]) == (False, reason)
