@@ -15,7 +15,7 @@ import threading
 import time
 
 from bench import signatures
-from systems import FOLDER, SYSTEMS, raise_file_limit
+from systems import FOLDER, SYSTEMS, raise_file_limit, wait_until
 
 WARM_S, PERF_S = 2, 5
 HERTZ = 997  # no divisor of anything that ticks
@@ -31,6 +31,7 @@ THREADS = (
             ("fdatasync, while it runs", "fdatasync"),
             ("commit", "writer_commit"),
             ("acks", "ack_up_to"),
+            ("mark pages as sent", "page_apply"),
             ("is it known", "payment_is_known"),
             ("insert payment and proof", "insert_payment"),
             ("insert delivery", "deliver"),
@@ -44,8 +45,18 @@ THREADS = (
     ("checkpoint", "checkpoint_main", (("checkpoint", "."),)),
     ("replay", "replay_main|replayer", (("replay", "."),)),
     (
+        "node",
+        "nano_ws|nano_wire|loop_run",
+        (
+            ("JSON", "json_loadb|json_read|json_decref|json_delete"),
+            ("addresses and hash of the block", "notice_read"),
+            ("hand to the store", "store_submit"),
+            ("receive", RECEIVE),
+        ),
+    ),
+    (
         "push",
-        "push_run|lws_service_fd_tsi|push_on_wake|on_session",
+        "push_run|push_on_wake|on_session",
         (
             ("send", SEND),
             ("receive", RECEIVE),
@@ -73,17 +84,6 @@ THREADS = (
             ("the rest of our request", "on_request"),
         ),
     ),
-    (
-        "node",
-        "loop_run|nano_ws|nano_wire",
-        (
-            ("send", SEND),
-            ("receive", RECEIVE),
-            ("JSON", "json_loadb|json_read|json_decref|json_delete"),
-            ("addresses and hash of the block", "notice_read"),
-            ("hand to the store", "store_submit"),
-        ),
-    ),
 )
 
 
@@ -94,13 +94,14 @@ def record(name, data):
         system.start()
 
         def watch():
-            time.sleep(WARM_S)
+            wait_until(lambda: system.relay.metrics()["coinslot_deliveries_acked_total"] > 1000, 60, "the first payments")
+            time.sleep(WARM_S / 2)
             command = ["perf", "record", "-q", "-F", str(HERTZ), "-p", str(system.pid), "-o", str(data), "--call-graph", "dwarf,8192"]
             subprocess.run([*command, "--", "sleep", str(PERF_S)], check=True)
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        options = ["--payments", 60_000 * (WARM_S + PERF_S + 1), "--warm", WARM_S, "--run", PERF_S + 1]
+        options = ["--payments", 60_000 * (WARM_S + PERF_S + 1), "--warm", WARM_S, "--run", PERF_S]
         found = system.run("throughput", *options, *signatures(name, 1000))
         watcher.join()
         return found
