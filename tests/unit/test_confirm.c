@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,13 +184,13 @@ static char *answer_nothing(void *context, struct fake_node *node, const char *a
     (void)node;
     (void)action;
     (void)body;
-    return *(const bool *)context ? FAKE_NODE_DROP : NULL;
+    return atomic_load((atomic_bool *)context) ? FAKE_NODE_DROP : NULL;
 }
 
 static void a_block_that_nobody_knows_is_dropped_only_after_the_node_has_denied_it_often_enough(void **state)
 {
     struct trial *trial = *state;
-    bool down = true;
+    atomic_bool down = true;
     fake_node_set_hook(trial->all.node, answer_nothing, &down);
     hear(trial, LEDGER_NONE, 5);
     store_fixture_exec(&trial->all.fixture, "UPDATE unconfirmed SET received_at = received_at - 3000000");
@@ -198,7 +199,7 @@ static void a_block_that_nobody_knows_is_dropped_only_after_the_node_has_denied_
     open_confirm(trial);
     run_ms(trial, 4200); /* five calls */
     assert_in_range(fake_node_asked(trial->all.node, "blocks_info"), 5, 100);
-    down = false;
+    atomic_store(&down, false);
     run_ms(trial, 4500);
     assert_int_equal(store_unconfirmed_count(trial->all.fixture.store), 1);
 }
@@ -206,14 +207,14 @@ static void a_block_that_nobody_knows_is_dropped_only_after_the_node_has_denied_
 static void what_waits_survives_a_stop_in_the_middle_of_a_question(void **state)
 {
     struct trial *trial = *state;
-    bool down = true;
+    atomic_bool down = true;
     fake_node_set_hook(trial->all.node, answer_nothing, &down);
     uint32_t block = fake_node_pay(trial->all.node, 1, METER, 5, true);
     fake_node_pocket(trial->all.node, METER, block, true);
     hear(trial, block, 5);
     run_ms(trial, 100);
     stop(trial);
-    down = false;
+    atomic_store(&down, false);
     reconciler_start(&trial->all);
     open_confirm(trial);
     wait_empty(trial);
