@@ -129,6 +129,8 @@ def growth(name, size):
         system.settle(flood)
         drip = system.run("latency", *first[1], "--rate", 1000, *timed(size))
         system.settle(drip)
+        if name == GROWN:
+            system.keep()
         return {**parts_of(drip), "per_s": flood["per_s"], "server_us": flood["server_us"]}
     finally:
         system.stop()

@@ -1,6 +1,7 @@
 """A relay with much in its store, which is filled once, by the relay itself, and kept in build/bench: how it starts again, and what it can still do."""
 
 import json
+import shutil
 import threading
 import time
 
@@ -16,7 +17,10 @@ class Kept(CoinslotNever):
     def __init__(self, size):
         self.size, self.wanted = size, {"devices": DEVICES}
         self.folder = FOLDER / f"store-{size.stored}-{size.registered}-{size.addresses}"
+        if (self.folder / "in use").exists():  # a run did not come to its end: what waits there now would be nobody's
+            shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "in use").touch()
         self.relay = None
 
     @property
@@ -52,6 +56,10 @@ class Kept(CoinslotNever):
         if self.relay is not None and self.relay.process is not None:
             self.relay.stop(timeout=300)
 
+    def keep(self):
+        """All that was paid has arrived: another run may go on from here."""
+        (self.folder / "in use").unlink()
+
 
 def measure_restart(_, size):
     store = Kept(size)
@@ -60,7 +68,9 @@ def measure_restart(_, size):
         store.fill(UNCHECKPOINTED)
         options = store.next(1)
         store.run("pay", *options)
-        return kill_and_wait(store, options)
+        found = kill_and_wait(store, options)
+        store.keep()
+        return found
     finally:
         store.stop()
 

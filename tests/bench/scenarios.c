@@ -305,5 +305,6 @@ json_t *bench_first_push(struct bench *bench)
         }
         loop_turn(bench->loop, loop_now_ns() + AGAIN_NS);
     }
+    rest(bench, PAUSE_NS); /* for its ack to be read */
     return json_pack("{s:I}", "received_ns", (json_int_t)bench->received_ns[0]);
 }
