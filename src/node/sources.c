@@ -67,18 +67,34 @@ static int64_t read_alive(void *context)
     return alive;
 }
 
+static bool is_taken(const struct sources *sources, const char *name)
+{
+    for (size_t i = 0; i < sources->count; i++) {
+        if (strcmp(sources->source[i].report.name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t sources_add(struct sources *sources, enum payment_source kind, const char *name, bool expected)
 {
     assert(sources->count < SOURCES_MOST);
     struct source *source = &sources->source[sources->count];
     struct source_report *report = &source->report;
-    snprintf(report->name, sizeof(report->name), "%s", name);
+    char shown[SOURCE_NAME_SIZE];
+    snprintf(shown, sizeof(shown), "%s", name);
+    /* Two keys of one provider look alike; what they are shown and counted by may not. */
+    for (size_t i = 2; is_taken(sources, shown); i++) {
+        snprintf(shown, sizeof(shown), "%.*s (%zu)", SOURCE_NAME_SIZE - 32, name, i);
+    }
+    snprintf(report->name, sizeof(report->name), "%s", shown);
     snprintf(report->why, sizeof(report->why), "nothing has come yet");
     report->kind = kind;
     report->expected = expected;
     report->since_ms = clock_wall_ms();
     source->sources = sources;
-    snprintf(source->labels, sizeof(source->labels), "source=\"%s\"", name);
+    snprintf(source->labels, sizeof(source->labels), "source=\"%s\"", shown);
     return sources->count++;
 }
 

@@ -150,6 +150,27 @@ static void alive_and_why_not_are_told_with_their_time(void **state)
     assert_int_equal(report_of(fixture, fixture->socket).lost, 1);
 }
 
+static void sources_that_look_alike_are_told_apart(void **state)
+{
+    (void)state;
+    struct metrics *metrics = metrics_open();
+    struct sources *sources = sources_open(metrics);
+    struct source_report reports[SOURCES_MOST];
+    for (size_t i = 0; i < 3; i++) {
+        sources_add(sources, SOURCE_NANO_WS, "wss://node.example", true);
+    }
+    sources_add_metrics(sources);
+    assert_int_equal(sources_report(sources, reports), 3);
+    assert_string_equal(reports[0].name, "wss://node.example");
+    assert_string_equal(reports[1].name, "wss://node.example (2)");
+    assert_string_equal(reports[2].name, "wss://node.example (3)");
+    char *text = metrics_print(metrics);
+    assert_non_null(strstr(text, "coinslot_source_alive{source=\"wss://node.example (2)\"} 0"));
+    free(text);
+    sources_close(sources);
+    metrics_close(metrics);
+}
+
 int main(void)
 {
     log_set_up(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
@@ -161,6 +182,7 @@ int main(void)
         TEST(what_reconciliation_found_was_missed_by_all_others_and_its_delay_is_told),
         TEST(the_table_of_recent_payments_is_bounded_and_settles_the_oldest_early),
         TEST(alive_and_why_not_are_told_with_their_time),
+        TEST(sources_that_look_alike_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
