@@ -1,9 +1,9 @@
 /* What callbacks say, and what the node says of it: a real store, and a node that the test makes say what it wants. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
