@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "http/request.h"
@@ -20,6 +21,16 @@ void http_request_add_header(struct http_request *request, const char *name, con
 {
     assert(request->response == NULL && request->header_count < REQUEST_HEADERS_MOST);
     request->headers[request->header_count++] = (struct request_header){cs_strdup(name), cs_strdup(value)};
+}
+
+static bool has_header(const struct http_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (strcasecmp(request->headers[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void set_header(struct MHD_Response *response, const char *name, const char *value)
@@ -62,12 +73,14 @@ void http_answer_empty(struct http_request *request, unsigned status)
     finish(request, status, MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT));
 }
 
-static void set_type(struct MHD_Response *response, const char *type)
+static void set_type(const struct http_request *request, struct MHD_Response *response, const char *type)
 {
     if (response != NULL) {
         set_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
         set_header(response, "X-Content-Type-Options", "nosniff");
-        set_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        if (!has_header(request, MHD_HTTP_HEADER_CACHE_CONTROL)) {
+            set_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        }
     }
 }
 
@@ -75,14 +88,14 @@ void http_answer_text(struct http_request *request, unsigned status, const char 
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
-    set_type(response, type);
+    set_type(request, response, type);
     finish(request, status, response);
 }
 
 void http_answer_file(struct http_request *request, unsigned status, const char *type, int fd, uint64_t size)
 {
     struct MHD_Response *response = MHD_create_response_from_fd64(size, fd);
-    set_type(response, type);
+    set_type(request, response, type);
     finish(request, status, response);
 }
 

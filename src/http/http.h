@@ -107,7 +107,7 @@ json_t *http_request_json(struct http_request *request, int most_depth);
 
 /* ---- the answer: exactly one --------------------------------------------------------------------------------------
  * Within the handler, or, after http_request_defer within the handler, once from any thread. The request is gone afterwards.
- * Extra headers (http_request_add_header) are set before the answer.
+ * Extra headers (http_request_add_header) are set before the answer. With a body it is `Cache-Control: no-store`, unless one of them says otherwise.
  */
 void http_request_defer(struct http_request *request);
 void http_request_add_header(struct http_request *request, const char *name, const char *value);

@@ -120,7 +120,8 @@ void walk_end(struct walk *walk, const char *why)
     uint64_t found = atomic_load(&walk->found);
     address_format(&walk->row->address, address);
     if (found > 0) {
-        log_info("found %llu payments to %s that no source has told of", (unsigned long long)found, address);
+        log_info("payments were found that no source has told of address=%s count=%llu", address,
+                 (unsigned long long)found);
     }
     if (why == NULL && !job->backfill->behind) {
         store_note_complete(store_of(walk), &walk->row->num, 1, job->at_ms);
