@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handshake import refused
-from legacy import CLIENTS, ArduinoClient, Recorder, Replay, WebsocketClient, WebsocketsClient, details, seconds_on
+from legacy import CLIENTS, ArduinoClient, Recorder, Replay, WebsocketsClient, details, seconds_on
 from network import ADDRESS, run_in_own_network
 from node import FakeNode, recorded_callbacks
 from relay import CONFIG, Relay, wait_until

@@ -7,17 +7,7 @@ import pytest
 
 from node import FakeNode
 from relay import wait_until
-from upstream import NANO, callback_of, config_for, notice_of, paid_to, sources, wait_filtered, wait_paid, wait_proven
-
-
-@pytest.fixture
-def simnode(make_simnode):
-    return make_simnode()
-
-
-@pytest.fixture
-def account(simnode):
-    return simnode.account()
+from upstream import NANO, callback_of, config_for, notice_of, paid_to, proven_device, sources, wait_filtered, wait_paid, wait_proven
 
 
 @pytest.fixture
@@ -28,14 +18,7 @@ def relay(make_relay, simnode):
 
 @pytest.fixture
 def device(relay, account):
-    return subscribed_device(relay, account)
-
-
-def subscribed_device(relay, account):
-    device = relay.create_device("Meter 12")
-    relay.subscribe(device, account)
-    wait_proven(relay, device)
-    return device
+    return proven_device(relay, account)
 
 
 def call_back(relay, body, headers=()):
@@ -91,7 +74,7 @@ def test_a_legacy_send_is_delivered_by_its_callback_alone(simnode, relay, device
 
 def test_a_legacy_send_is_delivered_by_the_rpc_alone_where_the_websocket_hides_it(simnode, make_relay, account):
     relay = make_relay(config_for(simnode))
-    device = subscribed_device(relay, account)
+    device = proven_device(relay, account)
     wait_filtered(relay)
     legacy = simnode.pay(account, 3 * NANO, style="legacy", announce="ws")
     state = simnode.pay(account, 4 * NANO, announce="ws")
@@ -244,7 +227,7 @@ def test_the_same_money_is_not_paid_twice_by_a_fork_of_the_block(simnode, relay,
 
 def test_more_than_may_wait_is_answered_503_and_found_by_asking(simnode, make_relay, account, payer):
     relay = make_relay(config_for(simnode, ws=False, more="[limits]\nunconfirmed = 3\n"))
-    device = subscribed_device(relay, account)
+    device = proven_device(relay, account)
     forged = [payer.send(account, NANO + number) for number in range(3)]
     assert [call_back(relay, one.body()).status for one in forged] == [200] * 3
     (paid,) = simnode.pay(account, 5 * NANO, announce="none")
@@ -265,7 +248,7 @@ def test_more_than_may_wait_is_answered_503_and_found_by_asking(simnode, make_re
 
 def test_who_trusts_the_callback_is_told_what_that_means_and_forged_money_is_believed(simnode, make_relay, account, payer):
     relay = make_relay(config_for(simnode, ws=False, confirm="source"))
-    device = subscribed_device(relay, account)
+    device = proven_device(relay, account)
     forged = payer.send(account, 1000 * NANO)
     assert call_back(relay, forged.body()).status == 200
     wait_paid(relay, device, forged.hash)

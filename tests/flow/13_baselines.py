@@ -7,33 +7,13 @@ import pytest
 
 from node import FakeNode
 from relay import wait_until
-from upstream import NANO, callback_of, completeness, config_for, paid_to, reconcile, sources, wait_filtered, wait_paid, wait_proven
-
-
-@pytest.fixture
-def simnode(make_simnode):
-    return make_simnode()
-
-
-@pytest.fixture
-def account(simnode):
-    return simnode.account()
+from upstream import NANO, callback_of, completeness, config_for, paid_to, proven_device, reconcile, sources, wait_filtered, wait_paid, wait_proven
 
 
 @pytest.fixture
 def relay(make_relay, simnode):
     """It is told nothing by itself: only what it asks for tells it."""
     return make_relay(config_for(simnode, ws=False))
-
-
-def subscribe(relay, account, since=None, **device):
-    """A new device, once its address is proven."""
-    device = relay.create_device("Meter", **device)
-    body = {"chain": "nano", "address": account, **({"since": since} if since else {})}
-    reply = relay.rest("POST", f"/api/v1/devices/{device['id']}/subscriptions", body)
-    assert reply.status == 201, reply
-    wait_proven(relay, device)
-    return device
 
 
 def second_later():
@@ -58,7 +38,7 @@ def past(simnode, account):
 def test_what_was_paid_before_a_subscription_is_not_delivered_however_often_one_asks(simnode, relay, account):
     old = past(simnode, account)
     second_later()
-    device = subscribe(relay, account)
+    device = proven_device(relay, account)
     assert relay.deliveries() == []
     reconcile(relay)
     simnode.pocket(account)  # also not when it is received afterwards, and what was unconfirmed is confirmed with it
@@ -108,7 +88,7 @@ def test_since_brings_what_came_after_it_and_nothing_before(simnode, relay, acco
     (receivable,) = simnode.pay(account, 6 * NANO)
     (legacy,) = simnode.pay(account, 7 * NANO, style="legacy")
     second_later()
-    device = subscribe(relay, account, since)
+    device = proven_device(relay, account, since)
     wait_paid(relay, device, received, receivable, legacy)
     reconcile(relay)
     wait_paid(relay, device, received, receivable, legacy)
@@ -120,7 +100,7 @@ def test_since_long_ago_brings_all_that_there_ever_was(simnode, relay, account):
     old += simnode.pay(account, NANO, count=1200)
     simnode.pocket(account, count=1100)
     second_later()
-    device = subscribe(relay, account, "2020-01-01T00:00:00Z")
+    device = proven_device(relay, account, "2020-01-01T00:00:00Z")
     wait_paid(relay, device, *old)
 
 
@@ -128,7 +108,7 @@ def test_times_that_a_node_has_reset_only_bring_more(simnode, relay, account):
     """A node that bootstraps takes everything for new. What was delivered is not delivered again, and nothing is lost."""
     past(simnode, account)
     second_later()
-    device = subscribe(relay, account)
+    device = proven_device(relay, account)
     (new,) = simnode.pay(account, 5 * NANO)
     reconcile(relay)
     wait_paid(relay, device, new)
@@ -142,12 +122,12 @@ def test_times_that_a_node_has_reset_only_bring_more(simnode, relay, account):
 
 
 def test_a_second_device_gets_what_comes_after_its_own_subscription(simnode, relay, account):
-    first = subscribe(relay, account)
+    first = proven_device(relay, account)
     (before,) = simnode.pay(account, NANO)
     reconcile(relay)
     wait_paid(relay, first, before)
     second_later()
-    second = subscribe(relay, account)
+    second = proven_device(relay, account)
     (after,) = simnode.pay(account, 2 * NANO)
     reconcile(relay)
     wait_paid(relay, first, before, after)
@@ -161,10 +141,10 @@ def test_a_second_device_gets_what_comes_after_its_own_subscription(simnode, rel
 
 def test_a_second_device_that_missed_nothing_of_its_own_still_gets_what_nobody_told_the_first(simnode, relay, account):
     """Paid before the second subscribed, found after: it is the first one's alone."""
-    first = subscribe(relay, account)
+    first = proven_device(relay, account)
     (untold,) = simnode.pay(account, NANO)
     second_later()
-    second = subscribe(relay, account)
+    second = proven_device(relay, account)
     wait_paid(relay, first, untold)
     reconcile(relay)
     assert paid_to(relay, second) == []
@@ -175,17 +155,17 @@ def test_since_brings_no_second_device_what_the_relay_has_had_already(simnode, r
     since = second_later()
     (early,) = simnode.pay(account, NANO)
     second_later()
-    first = subscribe(relay, account)
+    first = proven_device(relay, account)
     (known,) = simnode.pay(account, 2 * NANO)
     reconcile(relay)
     wait_paid(relay, first, known)
-    second = subscribe(relay, account, since)
+    second = proven_device(relay, account, since)
     wait_paid(relay, second, early)
     assert paid_to(relay, first) == [known]
 
 
 def test_who_subscribes_anew_gets_nothing_of_the_time_between(simnode, relay, account):
-    device = subscribe(relay, account)
+    device = proven_device(relay, account)
     (first,) = simnode.pay(account, NANO)
     reconcile(relay)
     (subscription,) = relay.rest("GET", f"/api/v1/devices/{device['id']}/subscriptions")["items"]
@@ -203,7 +183,7 @@ def test_old_blocks_that_are_announced_again_bring_nothing(simnode, make_relay, 
     relay = make_relay(config_for(simnode))
     old = past(simnode, account)
     second_later()
-    device = subscribe(relay, account)
+    device = proven_device(relay, account)
     wait_filtered(relay)
     new = simnode.pay(account, 5 * NANO)
     wait_paid(relay, device, *new)
@@ -225,7 +205,7 @@ def test_a_subscription_says_how_far_it_is_complete(simnode, relay, account):
     simnode.pay(account, NANO)
     simnode.pocket(account)
     frontier = simnode.rpc("account_info", account=account)["frontier"]
-    device = subscribe(relay, account)
+    device = proven_device(relay, account)
     (found,) = completeness(relay, device)
     assert (found["frontier"], found["height"], found["reason"]) == (frontier, 1, None)
 

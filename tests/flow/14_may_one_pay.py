@@ -5,17 +5,19 @@ import json
 import pytest
 
 from relay import wait_until
-from upstream import Machine, assert_green, assert_red, config_for, readiness, standing, wait_alive, wait_paid, wait_proven, wait_standing
-
-
-@pytest.fixture
-def simnode(make_simnode):
-    return make_simnode()
-
-
-@pytest.fixture
-def account(simnode):
-    return simnode.account()
+from upstream import (
+    Machine,
+    assert_green,
+    assert_red,
+    config_for,
+    proven_device,
+    readiness,
+    standing,
+    wait_alive,
+    wait_filtered,
+    wait_paid,
+    wait_standing,
+)
 
 
 @pytest.fixture
@@ -25,17 +27,7 @@ def relay(make_relay, simnode):
 
 @pytest.fixture
 def device(relay, account):
-    device = relay.create_device("Meter 12")
-    relay.subscribe(device, account)
-    wait_proven(relay, device)
-    return device
-
-
-@pytest.fixture
-def machine(relay, connect, device):
-    machine = Machine(relay, connect, device)
-    machine.await_state(caught_up=True, payable=True, reason="ok")
-    return machine
+    return proven_device(relay, account)
 
 
 def test_a_device_that_is_not_connected_cannot_be_paid(relay, connect, device, account):
@@ -68,6 +60,16 @@ def test_without_a_source_nobody_should_pay_and_who_does_is_found_all_the_same(s
     machine.await_state(caught_up=True, payable=True, reason="ok")
     assert_green(relay, account)
     assert "no source is alive" in relay.stderr()
+
+
+def test_while_no_source_is_alive_the_node_is_asked_at_once_and_not_only_by_the_timer(make_relay, simnode, account):
+    relay = make_relay(config_for(simnode, sweep_s=3600))
+    device = proven_device(relay, account)
+    wait_filtered(relay)
+    simnode.faults(ws_refuse=1)
+    simnode.tell("cut_ws")
+    wait_alive(relay, "nano_ws", False)
+    wait_paid(relay, device, *simnode.pay(account, count=2), timeout=40)
 
 
 def test_the_status_of_an_address_is_public_cacheable_and_tells_no_secrets(relay, device, machine, account):

@@ -14,6 +14,7 @@ from upstream import (
     config_for,
     free_port,
     paid_to,
+    proven_device,
     reconcile,
     source,
     sources,
@@ -35,19 +36,12 @@ def simnode(make_simnode, port):
 
 
 @pytest.fixture
-def account(simnode):
-    return simnode.account()
-
-
-@pytest.fixture
 def start(make_relay, simnode, port, account):
     """A relay of this config, and a device that is subscribed to the account's address."""
 
     def start(acks=2, **config):
         relay = make_relay(config_for(simnode, **config), http=f"127.0.0.1:{port}")
-        device = relay.create_device("Meter 12")
-        relay.subscribe(device, account)
-        wait_proven(relay, device)
+        device = proven_device(relay, account)
         wait_filtered(relay, acks)
         return relay, device
 

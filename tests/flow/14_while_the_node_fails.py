@@ -3,17 +3,7 @@
 import pytest
 
 from relay import wait_until
-from upstream import Machine, assert_green, assert_red, config_for, free_port, readiness, sources, standing, wait_filtered, wait_paid, wait_proven
-
-
-@pytest.fixture
-def simnode(make_simnode):
-    return make_simnode()
-
-
-@pytest.fixture
-def account(simnode):
-    return simnode.account()
+from upstream import Machine, assert_green, assert_red, config_for, free_port, proven_device, readiness, sources, standing, wait_filtered, wait_paid, wait_proven
 
 
 @pytest.fixture
@@ -23,18 +13,9 @@ def relay(make_relay, simnode):
 
 @pytest.fixture
 def device(relay, account):
-    device = relay.create_device("Meter 12")
-    relay.subscribe(device, account)
-    wait_proven(relay, device)
+    device = proven_device(relay, account)
     wait_filtered(relay)
     return device
-
-
-@pytest.fixture
-def machine(relay, connect, device):
-    machine = Machine(relay, connect, device)
-    machine.await_state(caught_up=True, payable=True, reason="ok")
-    return machine
 
 
 def test_what_was_proven_is_not_any_more_once_no_source_is_alive_until_it_was_asked_for(simnode, relay, device, machine, account):

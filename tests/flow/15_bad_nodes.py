@@ -15,6 +15,7 @@ from upstream import (
     completeness,
     config_for,
     paid_to,
+    proven_device,
     readiness,
     source,
     sources,
@@ -27,26 +28,13 @@ QUICK = "rpc_timeout_s = 1\n"
 
 
 @pytest.fixture
-def simnode(make_simnode):
-    return make_simnode()
-
-
-@pytest.fixture
-def account(simnode):
-    return simnode.account()
-
-
-@pytest.fixture
 def relay(make_relay, simnode):
     return make_relay(config_for(simnode, nano=QUICK))
 
 
 @pytest.fixture
 def device(relay, account):
-    device = relay.create_device("Meter 12")
-    relay.subscribe(device, account)
-    wait_proven(relay, device)
-    return device
+    return proven_device(relay, account)
 
 
 FAULTS = {

@@ -14,6 +14,7 @@ from proxy import Proxy  # noqa: E402
 from relay import CONFIG, Relay  # noqa: E402
 from session import Loop, Session  # noqa: E402
 from simnode import SimNode  # noqa: E402
+from upstream import Machine  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +93,12 @@ def simnode(make_simnode):
 
 
 @pytest.fixture
+def account(simnode):
+    """An account of the simulated node."""
+    return simnode.account()
+
+
+@pytest.fixture
 def payer(signer, request):
     """An account with money, another one in each test."""
     return signer.account(f"payer of {request.node.name}")
@@ -131,6 +138,14 @@ def make_meter(tmp_path):
     yield make
     for meter in made:
         meter.close()
+
+
+@pytest.fixture
+def machine(relay, connect, device):
+    """A session of the device, which people may pay."""
+    machine = Machine(relay, connect, device)
+    machine.await_state(caught_up=True, payable=True, reason="ok")
+    return machine
 
 
 @pytest.fixture

@@ -95,6 +95,16 @@ def wait_proven(relay, *devices, timeout=20):
         wait_until(lambda: all(one["proven"] for one in completeness(relay, device)), timeout, "that all of its addresses are proven")
 
 
+def proven_device(relay, account, since=None, **device):
+    """A new device that is paid on this account, once its address is proven."""
+    device = relay.create_device("Meter 12", **device)
+    body = {"chain": "nano", "address": account, **({"since": since} if since else {})}
+    reply = relay.rest("POST", f"/api/v1/devices/{device['id']}/subscriptions", body)
+    assert reply.status == 201, reply
+    wait_proven(relay, device)
+    return device
+
+
 def wait_filtered(relay, acks=2):
     """Until a node's WebSocket tells of a new subscription's address: it has acknowledged the subscription, and an update after it."""
     name = 'coinslot_nano_ws_messages_total{node="0",result="ack"}'
