@@ -63,10 +63,14 @@ struct upstream {
     uint64_t lost_sweep_ns;
 };
 
-/* Once a second: who is alive, what follows from that (nano_watch.c). */
+/* Once a second: who is alive, what follows from that (upstream_watch.c). */
 void upstream_watch_tick(struct upstream *upstream);
 /* Any thread. As rpc_state; down, too, while all that it answers is of no use. */
 void upstream_rpc_state(struct upstream *upstream, struct rpc_state *state);
+/* Before the loop runs. CS_EINVAL with the reason when a URL is wrong. */
+enum cs_err upstream_open_sockets(struct upstream *upstream, char error[UPSTREAM_ERROR_SIZE]);
+/* For store_each_watched, before the loop runs. */
+void upstream_watch_at_start(void *context, const struct address *address);
 /* Whether one of the nodes' WebSockets is connected. */
 bool upstream_socket_alive(const struct upstream *upstream);
 /* Its number in `sources`. */
