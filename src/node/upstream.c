@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "node/upstream_internal.h"
 
-#define LOG_MODULE "upstream"
 
 #define POSTS_MOST   65536
 #define TICK_MS      1000
