@@ -47,7 +47,7 @@ CREATE TABLE subscription (
 CREATE UNIQUE INDEX subscription_once ON subscription (device, address) WHERE removed_at IS NULL;
 
 -- A payment's identity is (chain, hash, output); its chain is its address's. Rows stand in the order of storing.
-CREATE TABLE payment (
+CREATE TABLE "payment" (
     num INTEGER PRIMARY KEY,
     hash BLOB NOT NULL CHECK (length(hash) = 32),
     output INTEGER NOT NULL CHECK (output >= 0),
@@ -55,7 +55,7 @@ CREATE TABLE payment (
     asset TEXT,  -- NULL: the chain's own coin
     sender BLOB, -- NULL: the chain does not say
     amount BLOB NOT NULL CHECK (length(amount) = 16),
-    source TEXT NOT NULL CHECK (source IN ('callback', 'nano_ws', 'evr_zmq', 'backfill')),
+    source TEXT NOT NULL CHECK (source = 'callback' OR source = 'nano_ws' OR source = 'evr_zmq' OR source = 'backfill'),
     node_time INTEGER,
     stored_at INTEGER NOT NULL,
     reversed_at INTEGER
@@ -69,24 +69,26 @@ CREATE TABLE payment_proof (
     block BLOB NOT NULL
 ) STRICT;
 
-CREATE TABLE delivery (
+CREATE TABLE "delivery" (
     num INTEGER PRIMARY KEY,
     device INTEGER NOT NULL REFERENCES device (num),
     seq INTEGER NOT NULL CHECK (seq > 0),
     payment INTEGER NOT NULL REFERENCES payment (num),
-    state TEXT NOT NULL CHECK (state IN ('stored', 'sent', 'acked', 'actuated', 'refused', 'expired')),
+    config_version INTEGER, -- NULL: the device had none
+    state TEXT NOT NULL CHECK (state = 'sent' OR state = 'acked' OR state = 'stored' OR state = 'actuated' OR state = 'refused'
+        OR state = 'expired'),
     attempts INTEGER NOT NULL, -- in how many sessions it was sent
     stored_at INTEGER NOT NULL,
     sent_at INTEGER,
     acked_at INTEGER,
-    final_at INTEGER CHECK ((state IN ('actuated', 'refused', 'expired')) = (final_at IS NOT NULL)),
+    final_at INTEGER CHECK ((state = 'actuated' OR state = 'refused' OR state = 'expired') = (final_at IS NOT NULL)),
     seconds INTEGER, -- of actuated
     reason TEXT      -- of refused and expired
-, config_version INTEGER) STRICT; -- config_version NULL: the device had no config
--- What a session may still have to read. Partial: a full index costs the commit path 40 %.
-CREATE UNIQUE INDEX delivery_due ON delivery (device, seq) WHERE state IN ('stored', 'sent', 'expired');
--- The refund list's raw material: rare by nature.
-CREATE INDEX delivery_unserved ON delivery (num) WHERE state IN ('refused', 'expired');
+) STRICT;
+-- What a session may still have to read: stored, sent, expired. Partial: a full index costs the commit path 40 %.
+CREATE UNIQUE INDEX delivery_due ON delivery (device, seq) WHERE acked_at IS NULL;
+-- Refused and expired, the refund list's raw material: rare by nature.
+CREATE INDEX delivery_unserved ON delivery (num) WHERE reason IS NOT NULL;
 
 -- Filled behind the commit path, in sorted batches, up to meta's delivery_indexed and payment_indexed.
 CREATE TABLE delivery_by_device (

@@ -174,26 +174,39 @@ enum cs_err file_read_version(sqlite3 *db, const char *path, int *version, char 
     return CS_OK;
 }
 
+static enum cs_err check_foreign_keys(sqlite3 *db)
+{
+    int64_t broken;
+    enum cs_err err = sql_number(db, "SELECT count(*) FROM pragma_foreign_key_check", &broken);
+    return err == CS_OK && broken > 0 ? CS_EINVAL : err;
+}
+
 enum cs_err file_migrate(sqlite3 *db, int version, void (*ran)(void *context, const char *name),
                          void *context, char error[STORE_ERROR_SIZE])
 {
-    for (int i = version; i < MIGRATION_COUNT; i++) {
+    enum cs_err err = CS_OK;
+    /* A table that others refer to can be rebuilt only while nobody looks; inside a transaction the setting cannot be changed. */
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 0, NULL);
+    for (int i = version; i < MIGRATION_COUNT && err == CS_OK; i++) {
         char stamp[96];
         snprintf(stamp, sizeof(stamp), "PRAGMA user_version = %d; PRAGMA application_id = %d", i + 1,
                  SQL_APPLICATION_ID);
-        enum cs_err err = sql_exec(db, "BEGIN IMMEDIATE");
+        err = sql_exec(db, "BEGIN IMMEDIATE");
         err = err != CS_OK ? err : sql_exec(db, MIGRATIONS[i].sql);
+        err = err != CS_OK ? err : check_foreign_keys(db);
         err = err != CS_OK ? err : sql_exec(db, stamp);
         err = err != CS_OK ? err : sql_exec(db, "COMMIT");
         if (err != CS_OK) {
             snprintf(error, STORE_ERROR_SIZE, "migration %s failed: %s", MIGRATIONS[i].name,
-                     sqlite3_errmsg(db));
+                     err == CS_EINVAL ? "rows break their foreign keys; restore the backup"
+                                      : sqlite3_errmsg(db));
             sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-            return err;
+        } else {
+            ran(context, MIGRATIONS[i].name);
         }
-        ran(context, MIGRATIONS[i].name);
     }
-    return CS_OK;
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
+    return err;
 }
 
 int64_t file_read_number(sqlite3 *db, const char *name)

@@ -218,10 +218,10 @@ static const char *const PROMISES[] = {
     "GROUP BY payment, device HAVING count(*) > 1",
     "SELECT printf('device %d: seq %d is %s although %d was acked', d.device, d.seq, d.state, c.acked) "
     "FROM delivery d INDEXED BY delivery_due JOIN device_cursor c ON c.device = d.device "
-    "WHERE d.state IN ('stored', 'sent', 'expired') AND d.state <> 'expired' AND d.seq <= c.acked",
+    "WHERE d.acked_at IS NULL AND d.state <> 'expired' AND d.seq <= c.acked",
     "SELECT printf('device %d: seq %d is stored although %d was sent', d.device, d.seq, c.sent) "
     "FROM delivery d INDEXED BY delivery_due JOIN device_cursor c ON c.device = d.device "
-    "WHERE d.state IN ('stored', 'sent', 'expired') AND d.state = 'stored' AND d.seq <= c.sent",
+    "WHERE d.acked_at IS NULL AND d.state = 'stored' AND d.seq <= c.sent",
     "SELECT printf('device %d: seq %d is %s although only %d was sent and %d acked', d.device, d.seq, "
     "d.state, c.sent, c.acked) "
     "FROM delivery d JOIN device_cursor c ON c.device = d.device "
@@ -231,6 +231,10 @@ static const char *const PROMISES[] = {
     "WHERE state IN ('sent', 'acked', 'actuated', 'refused') AND (sent_at IS NULL OR attempts < 1)",
     "SELECT printf('delivery %d is %s, but was never acked', num, state) FROM delivery "
     "WHERE state IN ('acked', 'actuated', 'refused') AND acked_at IS NULL",
+    "SELECT printf('delivery %d is %s, but has the time of an ack', num, state) FROM delivery "
+    "WHERE state IN ('stored', 'sent', 'expired') AND acked_at IS NOT NULL",
+    "SELECT printf('delivery %d is %s, but has %s', num, state, iif(reason IS NULL, 'no reason', 'a reason')) "
+    "FROM delivery WHERE (state IN ('refused', 'expired')) <> (reason IS NOT NULL)",
     "SELECT printf('the search index names delivery %d for device %d seq %d', b.delivery, b.device, b.seq) "
     "FROM delivery_by_device b "
     "LEFT JOIN delivery d ON d.num = b.delivery WHERE d.num IS NULL OR d.device <> b.device OR d.seq <> "

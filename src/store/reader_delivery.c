@@ -32,11 +32,11 @@ static const char *const READER_DELIVERY_SQL[] = {
         "SELECT " DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS
         "WHERE d.num < ?1 AND d.num BETWEEN ?6 AND ?7 AND " DELIVERY_REST "ORDER BY d.num DESC LIMIT ?5",
     [DELIVERIES_DUE] = "SELECT " DELIVERY_COLUMNS " FROM delivery d INDEXED BY delivery_due" DELIVERY_JOINS
-                       "WHERE d.state IN ('stored', 'sent', 'expired') AND d.num < ?1 AND d.num BETWEEN ?6 "
+                       "WHERE d.acked_at IS NULL AND d.num < ?1 AND d.num BETWEEN ?6 "
                        "AND ?7 AND " DELIVERY_REST "ORDER BY d.num DESC LIMIT ?5",
     [DELIVERIES_UNSERVED] =
         "SELECT " DELIVERY_COLUMNS " FROM delivery d INDEXED BY delivery_unserved" DELIVERY_JOINS
-        "WHERE d.state IN ('refused', 'expired') AND d.num < ?1 AND d.num BETWEEN ?6 AND ?7 "
+        "WHERE d.reason IS NOT NULL AND d.num < ?1 AND d.num BETWEEN ?6 AND ?7 "
         "AND " DELIVERY_REST "ORDER BY d.num DESC LIMIT ?5",
     [DELIVERIES_OF_DEVICE_TAIL] =
         "SELECT " DELIVERY_COLUMNS " FROM delivery d" DELIVERY_JOINS

@@ -17,7 +17,7 @@ static const char *const REPLAY_SQL[] = {
                   "WHERE f.device = d.device AND f.version = d.config_version) END, " PAYMENT_COLUMNS
                   " FROM delivery d INDEXED BY delivery_due "
                   "JOIN payment p ON p.num = d.payment JOIN address a ON a.num = p.address "
-                  "WHERE d.device = ? AND d.seq BETWEEN ? AND ? AND d.state IN ('stored', 'sent', 'expired') "
+                  "WHERE d.device = ? AND d.seq BETWEEN ? AND ? AND d.acked_at IS NULL "
                   "ORDER BY d.seq",
 };
 

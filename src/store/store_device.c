@@ -9,8 +9,6 @@
 
 #define LOG_MODULE "store"
 
-#define DUE "state IN ('stored', 'sent', 'expired')"
-
 enum {
     INSERT_DEVICE,
     INSERT_CURSOR,
@@ -29,7 +27,7 @@ static const char *const DEVICE_SQL[] = {
     [END_SUBSCRIPTIONS] = "UPDATE subscription SET removed_at = ? WHERE device = ? AND removed_at IS NULL",
     [EXPIRE_STORED] =
         "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'retired' "
-        "WHERE device = ? AND " DUE " AND state = 'stored'",
+        "WHERE device = ? AND acked_at IS NULL AND state = 'stored'",
 };
 
 void device_sql_open(struct store *store)

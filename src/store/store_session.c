@@ -9,9 +9,6 @@
 
 #define LOG_MODULE "store"
 
-/* delivery_due's condition has to stand in a query as it stands in the index, or the index is not used. */
-#define DUE "state IN ('stored', 'sent', 'expired')"
-
 enum {
     MARK_SENT,
     MARK_ACKED,
@@ -27,18 +24,18 @@ enum {
 static const char *const SESSION_SQL[] = {
     [MARK_SENT] = "UPDATE delivery INDEXED BY delivery_due SET state = 'sent', sent_at = coalesce(sent_at, "
                   "?), attempts = attempts + 1 "
-                  "WHERE device = ? AND seq BETWEEN ? AND ? AND " DUE " AND state IN ('stored', 'sent')",
+                  "WHERE device = ? AND seq BETWEEN ? AND ? AND acked_at IS NULL AND state <> 'expired'",
     [MARK_ACKED] = "UPDATE delivery INDEXED BY delivery_due SET state = 'acked', acked_at = ? "
-                   "WHERE device = ? AND seq BETWEEN ? AND ? AND " DUE " AND state = 'sent'",
+                   "WHERE device = ? AND seq BETWEEN ? AND ? AND acked_at IS NULL AND state = 'sent'",
     [READ_DELIVERY] = "SELECT state FROM delivery WHERE num = ? AND device = ? AND seq = ?",
     [SET_OUTCOME] = "UPDATE delivery SET state = ?, acked_at = coalesce(acked_at, ?), final_at = ?, seconds "
                     "= ?, reason = ? "
                     "WHERE num = ?",
     [EXPIRE] =
         "UPDATE delivery INDEXED BY delivery_due SET state = 'expired', final_at = ?, reason = 'expired' "
-        "WHERE device = ? AND seq > ? AND " DUE " AND state = 'stored' AND stored_at <= ?",
-    [RENUMBER] =
-        "UPDATE delivery INDEXED BY delivery_due SET seq = seq + ? WHERE device = ? AND seq > ? AND " DUE,
+        "WHERE device = ? AND seq > ? AND acked_at IS NULL AND state = 'stored' AND stored_at <= ?",
+    [RENUMBER] = "UPDATE delivery INDEXED BY delivery_due SET seq = seq + ? "
+                 "WHERE device = ? AND seq > ? AND acked_at IS NULL",
     [RENUMBER_INDEX] = "UPDATE delivery_by_device SET seq = seq + ? WHERE device = ? AND seq > ?",
     [INSERT_GAP] = "INSERT INTO seq_gap (device, first, last, created_at) VALUES (?, ?, ?, ?)",
     [IN_GAP] = "SELECT 1 FROM seq_gap WHERE device = ? AND ? BETWEEN first AND last",

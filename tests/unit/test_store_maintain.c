@@ -396,6 +396,8 @@ static void check_names_each_promise_that_is_broken(void **state)
         {"UPDATE delivery SET sent_at = NULL WHERE num = 2", "delivery 2 is acked, but was never sent"},
         {"UPDATE delivery SET attempts = 0 WHERE num = 3", "delivery 3 is sent, but was never sent"},
         {"UPDATE delivery SET acked_at = NULL WHERE num = 1", "delivery 1 is actuated, but was never acked"},
+        {"UPDATE delivery SET acked_at = 1 WHERE num = 3", "delivery 3 is sent, but has the time of an ack"},
+        {"UPDATE delivery SET reason = 'late' WHERE num = 3", "delivery 3 is sent, but has a reason"},
         {"UPDATE delivery_by_device SET delivery = 5 WHERE seq = 1 AND device = 1",
          "the search index names delivery 5"},
         {"UPDATE subscription SET address = 77 WHERE num = 1",
