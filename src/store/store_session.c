@@ -9,9 +9,14 @@
 
 #define LOG_MODULE "store"
 
+/*
+ * OR FAIL: or SQLite copies each page that a statement of several rows changes, to undo the statement alone. Here a row that breaks a
+ * constraint ends the process, and a full disk the whole batch.
+ */
 enum {
     MARK_SENT,
-    MARK_ACKED,
+    ACK_ROW,
+    ACK_RANGE,
     READ_DELIVERY,
     SET_OUTCOME,
     EXPIRE,
@@ -22,11 +27,14 @@ enum {
     SESSION_SQL_COUNT
 };
 static const char *const SESSION_SQL[] = {
-    [MARK_SENT] = "UPDATE delivery INDEXED BY delivery_due SET state = 'sent', sent_at = coalesce(sent_at, "
-                  "?), attempts = attempts + 1 "
-                  "WHERE device = ? AND seq BETWEEN ? AND ? AND acked_at IS NULL AND state <> 'expired'",
-    [MARK_ACKED] = "UPDATE delivery INDEXED BY delivery_due SET state = 'acked', acked_at = ? "
-                   "WHERE device = ? AND seq BETWEEN ? AND ? AND acked_at IS NULL AND state = 'sent'",
+    [MARK_SENT] =
+        "UPDATE OR FAIL delivery INDEXED BY delivery_due SET state = 'sent', sent_at = coalesce(sent_at, "
+        "?), attempts = attempts + 1 "
+        "WHERE device = ? AND seq BETWEEN ? AND ? AND acked_at IS NULL AND state <> 'expired'",
+    [ACK_ROW] = "UPDATE delivery SET state = 'acked', acked_at = ? "
+                "WHERE num = ? AND device = ? AND seq = ? AND state = 'sent'",
+    [ACK_RANGE] = "UPDATE OR FAIL delivery INDEXED BY delivery_due SET state = 'acked', acked_at = ? "
+                  "WHERE device = ? AND seq BETWEEN ? AND ? AND acked_at IS NULL AND state = 'sent'",
     [READ_DELIVERY] = "SELECT state FROM delivery WHERE num = ? AND device = ? AND seq = ?",
     [SET_OUTCOME] = "UPDATE delivery SET state = ?, acked_at = coalesce(acked_at, ?), final_at = ?, seconds "
                     "= ?, reason = ? "
@@ -62,6 +70,34 @@ static struct device *live_device(struct store *store, const struct store_sessio
     return cursor_is_live(&device->cursor, session->generation) ? device : NULL;
 }
 
+/*
+ * The rows from…to that were sent. One by one as long as memory knows where they are: a statement that finds them by delivery_due, which they
+ * leave by it, costs as much as two more rows. What memory says may be stale: the row itself has to agree.
+ */
+static enum cs_err mark_acked(struct store *store, const struct device *device, uint64_t from, uint64_t to)
+{
+    sqlite3_stmt *row = store->session_sql[ACK_ROW], *range = store->session_sql[ACK_RANGE];
+    int64_t num;
+    for (; from <= to && (num = writer_recent_delivery(store, device->num, from)) != 0; from++) {
+        sql_bind(row, "iiii", store->batch.now_ms, num, device->num, (int64_t)from);
+        enum cs_err err = writer_run(store, row);
+        if (err != CS_OK) {
+            return err;
+        }
+        if (sqlite3_changes(store->db) == 0) {
+            break;
+        }
+        store->batch.acks++;
+    }
+    if (from > to) {
+        return CS_OK;
+    }
+    sql_bind(range, "iiii", store->batch.now_ms, device->num, (int64_t)from, (int64_t)to);
+    enum cs_err err = writer_run(store, range);
+    store->batch.acks += err == CS_OK ? (uint64_t)sqlite3_changes(store->db) : 0;
+    return err;
+}
+
 /* Moves acked up to `seq`, in memory and in the rows. */
 static enum cs_err ack_up_to(struct store *store, struct device *device, uint64_t seq)
 {
@@ -69,14 +105,7 @@ static enum cs_err ack_up_to(struct store *store, struct device *device, uint64_
     bool moved;
     writer_touch(store, device);
     enum cs_err err = cursor_ack(&device->cursor, seq, &moved);
-    if (err != CS_OK || !moved) {
-        return err;
-    }
-    sqlite3_stmt *mark = store->session_sql[MARK_ACKED];
-    sql_bind(mark, "iiii", store->batch.now_ms, device->num, (int64_t)before + 1, (int64_t)seq);
-    err = writer_run(store, mark);
-    store->batch.acks += err == CS_OK ? (uint64_t)sqlite3_changes(store->db) : 0;
-    return err;
+    return err != CS_OK || !moved ? err : mark_acked(store, device, before + 1, seq);
 }
 
 static void free_command(struct store *store, struct command *command)

@@ -190,6 +190,24 @@ static void a_resume_above_what_was_ever_sent_means_that_the_store_was_rolled_ba
     assert_int_equal(maintain_check(fixture->dir, true, stderr, error), CS_OK); /* the gap is no hole */
 }
 
+/* Memory says where seqs 2 and 3 were; after the roll-back others have these numbers. */
+static void an_ack_after_a_roll_back_finds_the_rows_by_their_new_numbers(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0);
+    pay(fixture, &address, 3);
+    fixture->other_epoch = true;
+    struct store_session session = store_fixture_session(fixture, device.id, 1, 1);
+    assert_page(fixture, &session, 2, 3, 4, 4);
+    assert_int_equal(store_submit_ack(fixture->store, &session, 3), CS_OK);
+    store_fixture_settle(fixture);
+    assert_state(fixture, 2, DELIVERY_ACKED);
+    assert_state(fixture, 3, DELIVERY_ACKED);
+    assert_state(fixture, 4, DELIVERY_SENT);
+    assert_int_equal(store_fixture_metric(fixture, "coinslot_deliveries_acked_total"), 2);
+}
+
 static void another_epoch_is_a_roll_back_even_when_nothing_waits(void **state)
 {
     struct store_fixture *fixture = *state;
@@ -536,6 +554,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_resume_above_what_was_ever_sent_means_that_the_store_was_rolled_back, open_fixture,
             close_fixture),
+        cmocka_unit_test_setup_teardown(an_ack_after_a_roll_back_finds_the_rows_by_their_new_numbers,
+                                        open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(another_epoch_is_a_roll_back_even_when_nothing_waits, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(
