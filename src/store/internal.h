@@ -304,6 +304,8 @@ enum cs_err payment_store(struct store *store, struct payment_work *work);
 /* After the commit: the sessions and listeners hear of it. */
 void payment_tell(struct store *store, const struct payment_work *work);
 void payment_count(struct store *store, enum store_payment_outcome outcome);
+/* A command that brings news of a payment: refused, counted as such, and freed, when the disk is nearly full or the inbox takes no more. */
+enum cs_err payment_submit(struct store *store, struct command *command);
 enum cs_err payment_is_known(struct store *store, const struct payment *payment, bool *known);
 /* It is stored: nothing has to wait for its confirmation any more (store_unconfirmed.c). */
 enum cs_err unconfirmed_forget(struct store *store, const struct payment *payment);

@@ -277,15 +277,22 @@ static void payment_finish(struct store *store, struct command *base)
 static const struct command_kind PAYMENT_KIND = {"payment", false, payment_apply, payment_committed,
                                                  payment_finish};
 
+enum cs_err payment_submit(struct store *store, struct command *command)
+{
+    bool low = atomic_load_explicit(&store->disk_low, memory_order_relaxed);
+    enum cs_err err = low ? CS_EFULL : writer_submit(store, command);
+    if (err != CS_OK) {
+        metrics_add(store->payment_refusals, 1);
+        free(command);
+    }
+    return err;
+}
+
 static enum cs_err submit(struct store *store, const struct payment *payment, bool found,
                           uint64_t receive_height, const uint8_t *proof, size_t proof_size,
                           const char *notice, size_t notice_size, store_payment_done done, void *context)
 {
     assert(proof_size <= STORE_PROOF_MAX);
-    if (atomic_load_explicit(&store->disk_low, memory_order_relaxed)) {
-        metrics_add(store->payment_refusals, 1);
-        return CS_EFULL;
-    }
     struct payment_command *command = cs_alloc(sizeof(*command) + proof_size + notice_size);
     struct payment_work *work = &command->work;
     command->command.kind = &PAYMENT_KIND;
@@ -303,12 +310,7 @@ static enum cs_err submit(struct store *store, const struct payment *payment, bo
         work->notice = memcpy(command->bytes + proof_size, notice, notice_size);
         work->notice_size = notice_size;
     }
-    enum cs_err err = writer_submit(store, &command->command);
-    if (err != CS_OK) {
-        metrics_add(store->payment_refusals, 1);
-        free(command);
-    }
-    return err;
+    return payment_submit(store, &command->command);
 }
 
 enum cs_err store_submit_payment(struct store *store, const struct payment *payment, const uint8_t *proof,

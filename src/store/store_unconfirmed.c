@@ -133,10 +133,6 @@ enum cs_err store_submit_unconfirmed(struct store *store, const struct payment *
                                      store_unconfirmed_done done, void *context)
 {
     assert(proof_size <= STORE_PROOF_MAX);
-    if (atomic_load_explicit(&store->disk_low, memory_order_relaxed)) {
-        metrics_add(store->payment_refusals, 1);
-        return CS_EFULL;
-    }
     struct unconfirmed_command *command = cs_alloc(sizeof(*command) + proof_size + notice_size + 1);
     command->command.kind = &UNCONFIRMED_KIND;
     command->payment = *payment;
@@ -150,12 +146,7 @@ enum cs_err store_submit_unconfirmed(struct store *store, const struct payment *
     if (notice_size > 0) {
         memcpy(command->bytes + proof_size, notice, notice_size);
     }
-    enum cs_err err = writer_submit(store, &command->command);
-    if (err != CS_OK) {
-        metrics_add(store->payment_refusals, 1);
-        free(command);
-    }
-    return err;
+    return payment_submit(store, &command->command);
 }
 
 /* ---- the verdict ------------------------------------------------------------------------------------------------- */
