@@ -3,23 +3,32 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+
+#define MS_NS     1000000u
+#define SECOND_NS 1000000000u
 
 struct inbox {
     pthread_mutex_t lock;
     pthread_cond_t filled;
     struct inbox_node *first, *last;
     size_t count, capacity;
-    bool shut, waiting;
+    bool shut;
+    bool urgent;           /* something inside waits for nobody */
+    uint64_t due_ns;       /* when the oldest of the others has lingered enough; UINT64_MAX: there is none */
+    uint64_t sleeps_to_ns; /* until when the taker sleeps, if nobody wakes it; 0: it is awake */
 };
 
 struct inbox *inbox_open(size_t capacity)
 {
     struct inbox *inbox = cs_alloc(sizeof(*inbox));
     inbox->capacity = capacity;
+    inbox->due_ns = UINT64_MAX;
     pthread_mutex_init(&inbox->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -37,55 +46,83 @@ void inbox_close(struct inbox *inbox)
     free(inbox);
 }
 
+/* With the lock held. */
+static enum cs_err append(struct inbox *inbox, struct inbox_node *node)
+{
+    if (inbox->shut) {
+        return CS_ECLOSED;
+    }
+    if (inbox->count == inbox->capacity) {
+        return CS_EBUSY;
+    }
+    node->next = NULL;
+    if (inbox->last != NULL) {
+        inbox->last->next = node;
+    } else {
+        inbox->first = node;
+    }
+    inbox->last = node;
+    inbox->count++;
+    return CS_OK;
+}
+
+/* With the lock held. */
+static void wake_taker(struct inbox *inbox)
+{
+    if (inbox->sleeps_to_ns != 0) {
+        inbox->sleeps_to_ns = 0;
+        pthread_cond_signal(&inbox->filled);
+    }
+}
+
 enum cs_err inbox_push(struct inbox *inbox, struct inbox_node *node)
 {
-    enum cs_err err = CS_OK;
     pthread_mutex_lock(&inbox->lock);
-    if (inbox->shut) {
-        err = CS_ECLOSED;
-    } else if (inbox->count == inbox->capacity) {
-        err = CS_EBUSY;
-    } else {
-        node->next = NULL;
-        if (inbox->last != NULL) {
-            inbox->last->next = node;
-        } else {
-            inbox->first = node;
-        }
-        inbox->last = node;
-        inbox->count++;
-        if (inbox->waiting) {
-            inbox->waiting = false;
-            pthread_cond_signal(&inbox->filled);
+    enum cs_err err = append(inbox, node);
+    if (err == CS_OK) {
+        inbox->urgent = true;
+        wake_taker(inbox);
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    return err;
+}
+
+enum cs_err inbox_push_lazy(struct inbox *inbox, struct inbox_node *node, uint32_t linger_ms)
+{
+    uint64_t due_ns = clock_monotonic_ns() + (uint64_t)linger_ms * MS_NS;
+    pthread_mutex_lock(&inbox->lock);
+    enum cs_err err = append(inbox, node);
+    if (err == CS_OK) {
+        inbox->urgent = inbox->urgent || inbox->count > inbox->capacity / 2; /* others have to find room */
+        inbox->due_ns = due_ns < inbox->due_ns ? due_ns : inbox->due_ns;
+        if (inbox->urgent || inbox->due_ns < inbox->sleeps_to_ns) {
+            wake_taker(inbox); /* perhaps to sleep again, but not that long */
         }
     }
     pthread_mutex_unlock(&inbox->lock);
     return err;
 }
 
-/* Waits, with the lock held, until there is something to take, or it is time. */
+/* Waits, with the lock held, until there is something to take that does not linger, or it is time. */
 static void wait_filled(struct inbox *inbox, int wait_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
+    uint64_t until_ns = clock_monotonic_ns() + (uint64_t)wait_ms * MS_NS;
+    for (;;) {
+        uint64_t to_ns = inbox->due_ns < until_ns ? inbox->due_ns : until_ns;
+        if (inbox->urgent || inbox->shut || clock_monotonic_ns() >= to_ns) {
+            break;
+        }
+        const struct timespec to = {(time_t)(to_ns / SECOND_NS), (long)(to_ns % SECOND_NS)};
+        inbox->sleeps_to_ns = to_ns;
+        (void)pthread_cond_timedwait(&inbox->filled, &inbox->lock, &to);
     }
-    int timed_out = 0;
-    while (inbox->count == 0 && !inbox->shut && timed_out == 0) {
-        inbox->waiting = true;
-        timed_out = pthread_cond_timedwait(&inbox->filled, &inbox->lock, &until);
-    }
-    inbox->waiting = false;
+    inbox->sleeps_to_ns = 0;
 }
 
 struct inbox_node *inbox_take(struct inbox *inbox, size_t most, int wait_ms)
 {
     pthread_mutex_lock(&inbox->lock);
-    if (inbox->count == 0 && wait_ms > 0) {
+    if (wait_ms > 0) {
         wait_filled(inbox, wait_ms);
     }
     struct inbox_node *first = inbox->first, *last = NULL;
@@ -97,10 +134,12 @@ struct inbox_node *inbox_take(struct inbox *inbox, size_t most, int wait_ms)
     if (last != NULL) {
         inbox->first = last->next;
         last->next = NULL;
-        if (inbox->first == NULL) {
-            inbox->last = NULL;
-        }
         inbox->count -= taken;
+    }
+    inbox->urgent = inbox->first != NULL; /* what is left over has waited enough */
+    inbox->due_ns = UINT64_MAX;
+    if (inbox->first == NULL) {
+        inbox->last = NULL;
     }
     pthread_mutex_unlock(&inbox->lock);
     return first;

@@ -6,6 +6,7 @@
 #define COINSLOT_BASE_INBOX_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -23,8 +24,14 @@ void inbox_close(struct inbox *inbox); /* must be empty */
 CS_MUST_CHECK enum cs_err inbox_push(struct inbox *inbox, struct inbox_node *node);
 
 /*
- * Takes up to `most` nodes, oldest first, linked by `next`. Waits up to `wait_ms` for the first (0: not at
- * all). NULL when there was none.
+ * The same, of what nobody waits for: it goes with the next that is urgent, in the order of pushing, or alone once it has been inside for
+ * `linger_ms`, or once the inbox is half full.
+ */
+CS_MUST_CHECK enum cs_err inbox_push_lazy(struct inbox *inbox, struct inbox_node *node, uint32_t linger_ms);
+
+/*
+ * Takes up to `most` nodes, oldest first, linked by `next`. Waits up to `wait_ms` for something that does not linger (0: not at all, and
+ * takes what lingers too). NULL when there was none.
  */
 struct inbox_node *inbox_take(struct inbox *inbox, size_t most, int wait_ms);
 

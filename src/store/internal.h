@@ -127,6 +127,7 @@ struct command;
 struct command_kind {
     const char *name;
     bool ends_batch; /* it changes the directory: what comes after it must see that */
+    bool can_linger; /* nobody waits for it: it may wait some milliseconds for others to be committed with */
     /* Inside the transaction. An error must come before the first write: the rest of the batch is committed all the same. */
     enum cs_err (*apply)(struct store *store, struct command *command);
     /* After the commit, when apply returned CS_OK; commands are called in their order. */

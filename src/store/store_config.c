@@ -126,7 +126,8 @@ static void set_committed(struct store *store, struct command *base)
     config_post(store, &((struct set_command *)base)->change);
 }
 
-static const struct command_kind SET_KIND = {"set_config", true, set_apply, set_committed, writer_wake};
+static const struct command_kind SET_KIND = {"set_config", true,          false,
+                                             set_apply,    set_committed, writer_wake};
 
 enum cs_err store_set_config(struct store *store, const char *id, const char *settings, uint64_t *version)
 {

@@ -252,8 +252,8 @@ static void import_committed(struct store *store, struct command *base)
     }
 }
 
-static const struct command_kind IMPORT_KIND = {"import_devices", true, import_apply, import_committed,
-                                                writer_wake};
+static const struct command_kind IMPORT_KIND = {"import_devices", true,       false, import_apply,
+                                                import_committed, writer_wake};
 
 static void prepare_import(const struct store *store, struct store_import *import)
 {
@@ -351,8 +351,8 @@ static void retire_committed(struct store *store, struct command *base)
     }
 }
 
-static const struct command_kind RETIRE_KIND = {"retire_device", true, retire_apply, retire_committed,
-                                                writer_wake};
+static const struct command_kind RETIRE_KIND = {"retire_device",  true,       false, retire_apply,
+                                                retire_committed, writer_wake};
 
 enum cs_err store_retire_device(struct store *store, const char *id)
 {
@@ -399,8 +399,8 @@ static void state_committed(struct store *store, struct command *base)
     }
 }
 
-static const struct command_kind STATE_KIND = {"set_device_state", true, state_apply, state_committed,
-                                               writer_wake};
+static const struct command_kind STATE_KIND = {"set_device_state", true,       false, state_apply,
+                                               state_committed,    writer_wake};
 
 enum cs_err store_set_device_state(struct store *store, const char *id, enum device_state state)
 {

@@ -274,8 +274,8 @@ static void payment_finish(struct store *store, struct command *base)
     free(command);
 }
 
-static const struct command_kind PAYMENT_KIND = {"payment", false, payment_apply, payment_committed,
-                                                 payment_finish};
+static const struct command_kind PAYMENT_KIND = {"payment",         false,         false, payment_apply,
+                                                 payment_committed, payment_finish};
 
 enum cs_err payment_submit(struct store *store, struct command *command)
 {

@@ -79,8 +79,8 @@ static void baseline_finish(struct store *store, struct command *base)
     free(baseline);
 }
 
-static const struct command_kind BASELINE_KIND = {"baseline", true, baseline_apply, baseline_committed,
-                                                  baseline_finish};
+static const struct command_kind BASELINE_KIND = {"baseline",         true,           false, baseline_apply,
+                                                  baseline_committed, baseline_finish};
 
 enum cs_err store_submit_baseline(struct store *store, int64_t address, int64_t subscription, uint64_t height,
                                   const uint8_t (*hashes)[32], size_t count, store_reconcile_done done,
@@ -135,7 +135,7 @@ static void mark_finish(struct store *store, struct command *base)
     free(command);
 }
 
-static const struct command_kind MARK_KIND = {"mark", false, mark_apply, NULL, mark_finish};
+static const struct command_kind MARK_KIND = {"mark", false, false, mark_apply, NULL, mark_finish};
 
 enum cs_err store_submit_mark(struct store *store, int64_t address, const struct store_mark *mark,
                               store_reconcile_done done, void *context)

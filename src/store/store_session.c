@@ -246,7 +246,8 @@ static void begin_finish(struct store *store, struct command *base)
     free(begin);
 }
 
-static const struct command_kind BEGIN_KIND = {"session", false, begin_apply, begin_committed, begin_finish};
+static const struct command_kind BEGIN_KIND = {"session",   false,           false,
+                                               begin_apply, begin_committed, begin_finish};
 
 enum cs_err store_submit_session(struct store *store, const struct store_hello *hello,
                                  store_session_done done, void *context)
@@ -309,8 +310,8 @@ static enum cs_err ack_apply(struct store *store, struct command *base)
     return ack_up_to(store, device, ack->seq);
 }
 
-static const struct command_kind END_KIND = {"session_end", false, end_apply, NULL, end_finish};
-static const struct command_kind ACK_KIND = {"ack", false, ack_apply, NULL, free_command};
+static const struct command_kind END_KIND = {"session_end", false, false, end_apply, NULL, end_finish};
+static const struct command_kind ACK_KIND = {"ack", false, true, ack_apply, NULL, free_command};
 
 enum cs_err store_submit_session_end(struct store *store, const struct store_session *session)
 {
@@ -372,7 +373,7 @@ static void page_finish(struct store *store, struct command *base)
     free(base);
 }
 
-static const struct command_kind PAGE_KIND = {"page", false, page_apply, NULL, page_finish};
+static const struct command_kind PAGE_KIND = {"page", false, false, page_apply, NULL, page_finish};
 
 enum cs_err store_submit_page(struct store *store, const struct store_session *session, uint64_t from,
                               uint32_t most)
@@ -493,7 +494,7 @@ static void outcome_finish(struct store *store, struct command *base)
     free(command);
 }
 
-static const struct command_kind OUTCOME_KIND = {"outcome", false, outcome_apply, NULL, outcome_finish};
+static const struct command_kind OUTCOME_KIND = {"outcome", false, true, outcome_apply, NULL, outcome_finish};
 
 enum cs_err store_submit_outcome(struct store *store, const struct store_session *session,
                                  const struct store_outcome *outcome, store_outcome_done done, void *context)

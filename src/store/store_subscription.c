@@ -152,8 +152,8 @@ static void subscribe_committed(struct store *store, struct command *base)
     config_post(store, &subscribe->change);
 }
 
-static const struct command_kind SUBSCRIBE_KIND = {"subscribe", true, subscribe_apply, subscribe_committed,
-                                                   writer_wake};
+static const struct command_kind SUBSCRIBE_KIND = {"subscribe",         true,       false, subscribe_apply,
+                                                   subscribe_committed, writer_wake};
 
 enum cs_err store_create_subscription(struct store *store, struct store_subscription *subscription)
 {
@@ -200,8 +200,8 @@ static void unsubscribe_committed(struct store *store, struct command *base)
     config_post(store, &unsubscribe->change);
 }
 
-static const struct command_kind UNSUBSCRIBE_KIND = {"unsubscribe", true, unsubscribe_apply,
-                                                     unsubscribe_committed, writer_wake};
+static const struct command_kind UNSUBSCRIBE_KIND = {
+    "unsubscribe", true, false, unsubscribe_apply, unsubscribe_committed, writer_wake};
 
 enum cs_err store_remove_subscription(struct store *store, const char *device_id, const char *id)
 {
@@ -244,7 +244,7 @@ static void listen_finish(struct store *store, struct command *base)
     free(listen);
 }
 
-static const struct command_kind LISTEN_KIND = {"listen", true, listen_apply, NULL, listen_finish};
+static const struct command_kind LISTEN_KIND = {"listen", true, false, listen_apply, NULL, listen_finish};
 
 static enum cs_err submit_listen(struct store *store, const struct address *address, int change,
                                  uint64_t handle, store_listen_done done, void *context)

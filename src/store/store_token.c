@@ -67,8 +67,8 @@ static void create_committed(struct store *store, struct command *base)
     directory_add_token(&store->directory, create->hash, create->token);
 }
 
-static const struct command_kind CREATE_KIND = {"create_token", true, create_apply, create_committed,
-                                                writer_wake};
+static const struct command_kind CREATE_KIND = {"create_token",   true,       false, create_apply,
+                                                create_committed, writer_wake};
 
 enum cs_err store_create_api_token(struct store *store, struct store_api_token *token,
                                    const uint8_t hash[STORE_HASH_SIZE])
@@ -112,8 +112,8 @@ static void revoke_committed(struct store *store, struct command *base)
     }
 }
 
-static const struct command_kind REVOKE_KIND = {"revoke_token", true, revoke_apply, revoke_committed,
-                                                writer_wake};
+static const struct command_kind REVOKE_KIND = {"revoke_token",   true,       false, revoke_apply,
+                                                revoke_committed, writer_wake};
 
 enum cs_err store_revoke_api_token(struct store *store, const char *id)
 {
@@ -167,8 +167,8 @@ static void roll_committed(struct store *store, struct command *base)
     pthread_mutex_unlock(&store->key_lock);
 }
 
-static const struct command_kind ROLL_KIND = {"roll_relay_key", true, roll_apply, roll_committed,
-                                              writer_wake};
+static const struct command_kind ROLL_KIND = {"roll_relay_key", true,           false,
+                                              roll_apply,       roll_committed, writer_wake};
 
 enum cs_err store_roll_relay_key(struct store *store)
 {

@@ -125,8 +125,8 @@ static void unconfirmed_finish(struct store *store, struct command *base)
     free(command);
 }
 
-static const struct command_kind UNCONFIRMED_KIND = {"unconfirmed", false, unconfirmed_apply, NULL,
-                                                     unconfirmed_finish};
+static const struct command_kind UNCONFIRMED_KIND = {"unconfirmed",     false, false,
+                                                     unconfirmed_apply, NULL,  unconfirmed_finish};
 
 enum cs_err store_submit_unconfirmed(struct store *store, const struct payment *payment, const uint8_t *proof,
                                      size_t proof_size, const char *notice, size_t notice_size,
@@ -219,8 +219,8 @@ static void verdict_finish(struct store *store, struct command *base)
     free(verdict);
 }
 
-static const struct command_kind VERDICT_KIND = {"verdict", false, verdict_apply, verdict_committed,
-                                                 verdict_finish};
+static const struct command_kind VERDICT_KIND = {"verdict",         false,         false, verdict_apply,
+                                                 verdict_committed, verdict_finish};
 
 enum cs_err store_submit_verdict(struct store *store, int64_t num, bool confirmed, uint64_t receive_height,
                                  store_payment_done done, void *context)

@@ -1,6 +1,7 @@
 /*
  * The writer: takes what is waiting into one transaction, commits, and tells whoever waits (group commit).
- * Batches grow with the load, a lone command waits for nobody.
+ * Batches grow with the load, a lone payment waits for nobody. An ack has time: alone it would take a commit of its own, for which the next
+ * payment would have to wait.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #define LOG_MODULE "store"
 
+#define LINGER_MS       5   /* how long what nobody waits for may wait for a batch that somebody waits for */
 #define IDLE_WAIT_MS    200 /* how long the writer sleeps at most before it looks after its chores */
 #define EXPIRY_EVERY_NS 1000000000u
 #define HOUR_MS         3600000
@@ -43,7 +45,8 @@ void batch_sql_close(struct store *store)
 
 enum cs_err writer_submit(struct store *store, struct command *command)
 {
-    return inbox_push(store->inbox, &command->node);
+    return command->kind->can_linger ? inbox_push_lazy(store->inbox, &command->node, LINGER_MS)
+                                     : inbox_push(store->inbox, &command->node);
 }
 
 void writer_wake(struct store *store, struct command *command)
