@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/json_scan.h"
 #include "base/log.h"
 #include "node/refusals.h"
 #include "verify/block.h"
@@ -259,15 +259,15 @@ static void take_body(struct callback *callback, struct http_request *request)
     size_t size;
     const char *body = http_request_body(request, &size);
     char json_error[JSON_ERROR_SIZE];
-    json_t *object = json_read(body, size, DEPTH_MOST, json_error);
-    if (object == NULL) {
+    struct json_scan object;
+    if (!json_scan_init(&object, body, size, DEPTH_MOST, json_error)) {
         refuse_notice(callback, request, NOTICE_MALFORMED, json_error);
         return;
     }
     struct notice notice;
     char error[NOTICE_ERROR_SIZE] = "";
-    enum notice_verdict verdict = notice_read(object, &notice, error);
-    json_decref(object);
+    enum notice_verdict verdict = notice_read(json_view_of_scan(&object), &notice, error);
+    json_scan_fini(&object);
     if (verdict != NOTICE_VALID) {
         refuse_notice(callback, request, verdict, error);
         return;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "base/json.h"
+#include "base/json_scan.h"
 #include "base/log.h"
 
 #define DEPTH_MOST 8 /* message, election_info, votes, a vote: five */
@@ -112,18 +112,18 @@ static bool parse_number(const char *text, uint64_t *number)
     return *end == '\0' && errno == 0;
 }
 
-static void read_time(const json_t *object, struct nano_ws_message *message)
+static void read_time(struct json_view object, struct nano_ws_message *message)
 {
     uint64_t time;
-    if (parse_number(json_text(object, "time"), &time) && time <= INT64_MAX) {
+    if (parse_number(json_view_text(object, "time"), &time) && time <= INT64_MAX) {
         message->time_ms = (int64_t)time;
     }
 }
 
 /* An ack of something that we never ask for is none of ours. */
-static void read_ack(const json_t *object, const char *ack, struct nano_ws_message *message)
+static void read_ack(struct json_view object, const char *ack, struct nano_ws_message *message)
 {
-    const char *id = json_text(object, "id");
+    const char *id = json_view_text(object, "id");
     message->kind = NANO_WS_OTHER;
     if (strcmp(ack, "pong") == 0) {
         message->kind = NANO_WS_PONG;
@@ -141,11 +141,11 @@ static void read_ack(const json_t *object, const char *ack, struct nano_ws_messa
     }
 }
 
-static enum nano_ws_confirmation read_confirmation_type(const json_t *object)
+static enum nano_ws_confirmation read_confirmation_type(struct json_view object)
 {
     static const enum nano_ws_confirmation types[] = {NANO_WS_ACTIVE_QUORUM,
                                                       NANO_WS_ACTIVE_CONFIRMATION_HEIGHT, NANO_WS_INACTIVE};
-    const char *text = json_text(object, "confirmation_type");
+    const char *text = json_view_text(object, "confirmation_type");
     for (size_t i = 0; text != NULL && i < sizeof(types) / sizeof(types[0]); i++) {
         if (strcmp(text, nano_ws_confirmation_text(types[i])) == 0) {
             return types[i];
@@ -154,17 +154,17 @@ static enum nano_ws_confirmation read_confirmation_type(const json_t *object)
     return NANO_WS_CONFIRMATION_UNKNOWN;
 }
 
-static void read_confirmation(const json_t *object, struct nano_ws_message *message,
+static void read_confirmation(struct json_view object, struct nano_ws_message *message,
                               char error[NANO_WS_ERROR_SIZE])
 {
-    const char *hash = json_text(object, "hash");
+    const char *hash = json_view_text(object, "hash");
     if (hash == NULL || !hex_decode(hash, message->hash, sizeof(message->hash))) {
         message->kind = NANO_WS_MALFORMED;
         snprintf(error, NANO_WS_ERROR_SIZE, "a confirmation without a `hash` of 64 hexadecimal digits");
         return;
     }
     message->confirmation = read_confirmation_type(object);
-    message->has_block = json_object_get(object, "block") != NULL;
+    message->has_block = json_view_kind(object, "block") != JSON_KIND_MISSING;
     switch (notice_read(object, &message->notice, error)) {
     case NOTICE_VALID:
         message->kind = NANO_WS_CONFIRMED;
@@ -188,20 +188,22 @@ void nano_ws_read(const char *text, size_t length, struct nano_ws_message *messa
     char why[JSON_ERROR_SIZE];
     *message = (struct nano_ws_message){.kind = NANO_WS_OTHER};
     error[0] = '\0';
-    json_t *object = json_read(text, length, DEPTH_MOST, why);
-    if (!json_is_object(object)) {
+    struct json_scan scan;
+    if (!json_scan_init(&scan, text, length, DEPTH_MOST, why)) {
         message->kind = NANO_WS_MALFORMED;
-        snprintf(error, NANO_WS_ERROR_SIZE, "%s", object == NULL ? why : "not a JSON object");
-        json_decref(object);
+        snprintf(error, NANO_WS_ERROR_SIZE, "%s", why);
         return;
     }
+    struct json_view object = json_view_of_scan(&scan);
+    const char *ack = json_view_text(object, "ack"), *topic = json_view_text(object, "topic");
     read_time(object, message);
-    const char *ack = json_text(object, "ack"), *topic = json_text(object, "topic");
-    const json_t *content = json_object_get(object, "message");
-    if (ack != NULL) {
+    if (!json_view_is_object(object)) {
+        message->kind = NANO_WS_MALFORMED;
+        snprintf(error, NANO_WS_ERROR_SIZE, "not a JSON object");
+    } else if (ack != NULL) {
         read_ack(object, ack, message);
     } else if (topic != NULL && strcmp(topic, "confirmation") == 0) {
-        read_confirmation(content, message, error);
+        read_confirmation(json_view_inner(object, "message"), message, error);
     }
-    json_decref(object);
+    json_scan_fini(&scan);
 }

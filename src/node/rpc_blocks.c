@@ -38,8 +38,9 @@ static enum cs_err read_contents(const json_t *info, struct block *block, char *
         }
         contents = parsed;
     }
-    enum cs_err err =
-        block_read(contents, block, why) == CS_OK ? CS_OK : rpc_refuse(error, "`contents`: %s", why);
+    enum cs_err err = block_read(json_view_of_tree(contents), block, why) == CS_OK
+                          ? CS_OK
+                          : rpc_refuse(error, "`contents`: %s", why);
     json_decref(parsed);
     return err;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/json_scan.h"
 #include "payment/address.h"
 #include "payment/amount.h"
 
@@ -35,7 +36,8 @@ struct block {
  * malformed, CS_ECONFLICT when `link_as_account` contradicts `link`; the field and what is wrong with it in
  * `error`, in words fit for whoever sent it.
  */
-CS_MUST_CHECK enum cs_err block_read(const json_t *object, struct block *block, char error[BLOCK_ERROR_SIZE]);
+CS_MUST_CHECK enum cs_err block_read(struct json_view object, struct block *block,
+                                     char error[BLOCK_ERROR_SIZE]);
 
 /* As the node prints it: owned by the caller, keys in the node's order. */
 json_t *block_to_json(const struct block *block);

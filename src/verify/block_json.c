@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "base/json.h"
 #include "verify/block.h"
 
 struct reading {
-    const json_t *object;
+    struct json_view object;
     char *error;
 };
 
@@ -27,13 +26,14 @@ __attribute__((format(printf, 3, 4))) static enum cs_err fail(const struct readi
 
 static enum cs_err read_text(const struct reading *from, const char *key, const char **text)
 {
-    const json_t *value = json_object_get(from->object, key);
-    *text = json_string_value(value);
+    *text = json_view_text(from->object, key);
     if (*text != NULL) {
         return CS_OK;
     }
     return fail(from, CS_EINVAL,
-                value == NULL ? "the block's `%s` is missing" : "the block's `%s` is no string", key);
+                json_view_kind(from->object, key) == JSON_KIND_MISSING ? "the block's `%s` is missing"
+                                                                       : "the block's `%s` is no string",
+                key);
 }
 
 static enum cs_err read_hex(const struct reading *from, const char *key, uint8_t *bytes, size_t count)
@@ -65,7 +65,7 @@ static enum cs_err read_link(const struct reading *from, uint8_t link[32])
 {
     uint8_t account[32];
     enum cs_err err = read_hex(from, "link", link, 32);
-    if (err != CS_OK || json_object_get(from->object, "link_as_account") == NULL) {
+    if (err != CS_OK || json_view_kind(from->object, "link_as_account") == JSON_KIND_MISSING) {
         return err;
     }
     err = read_account(from, "link_as_account", account);
@@ -153,7 +153,7 @@ static enum cs_err read_signed(const struct reading *from, struct block *block)
     return err;
 }
 
-enum cs_err block_read(const json_t *object, struct block *block, char error[BLOCK_ERROR_SIZE])
+enum cs_err block_read(struct json_view object, struct block *block, char error[BLOCK_ERROR_SIZE])
 {
     static const struct {
         enum block_type type;
@@ -165,7 +165,7 @@ enum cs_err block_read(const json_t *object, struct block *block, char error[BLO
     const struct reading from = {object, error};
     const char *name;
     error[0] = '\0';
-    if (!json_is_object(object)) {
+    if (!json_view_is_object(object)) {
         return fail(&from, CS_EINVAL, "the block is no JSON object");
     }
     enum cs_err err = read_text(&from, "type", &name);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "base/json.h"
+#include "base/json_scan.h"
 
 #define BLOCK_DEPTH 2 /* a block is flat; one level more, so that the complaint is about the field */
 
@@ -47,15 +47,15 @@ refuse(char error[NOTICE_ERROR_SIZE], enum notice_verdict verdict, const char *f
 }
 
 /* Missing is as wrong as another type. */
-static enum notice_verdict read_text(const json_t *object, const char *key, const char **text,
+static enum notice_verdict read_text(struct json_view object, const char *key, const char **text,
                                      char error[NOTICE_ERROR_SIZE])
 {
-    *text = json_text(object, key);
+    *text = json_view_text(object, key);
     return *text != NULL ? NOTICE_VALID
                          : refuse(error, NOTICE_MALFORMED, "`%s` is missing or no string", key);
 }
 
-static enum notice_verdict read_fields(const json_t *object, struct notice *notice,
+static enum notice_verdict read_fields(struct json_view object, struct notice *notice,
                                        char error[NOTICE_ERROR_SIZE])
 {
     const char *account, *hash, *amount;
@@ -77,28 +77,23 @@ static enum notice_verdict read_fields(const json_t *object, struct notice *noti
     return NOTICE_VALID;
 }
 
-/* The callback holds the block as an escaped string, the WebSocket as an object. `parsed` is owned by the
- * caller. */
-static enum notice_verdict read_block(const json_t *object, struct block *block, json_t **parsed,
-                                      char error[NOTICE_ERROR_SIZE])
+/* The callback holds the block as an escaped string, which is read into `inner`; the WebSocket as an object. */
+static enum notice_verdict find_block(struct json_view object, struct json_scan *inner,
+                                      struct json_view *block, char error[NOTICE_ERROR_SIZE])
 {
-    json_t *given = json_object_get(object, "block");
-    char why[JSON_ERROR_SIZE > BLOCK_ERROR_SIZE ? JSON_ERROR_SIZE : BLOCK_ERROR_SIZE];
-    if (json_is_string(given)) {
-        *parsed = json_read(json_string_value(given), json_string_length(given), BLOCK_DEPTH, why);
-        if (*parsed == NULL) {
+    char why[JSON_ERROR_SIZE];
+    const char *text = json_view_text(object, "block");
+    if (text != NULL) {
+        if (!json_scan_init(inner, text, strlen(text), BLOCK_DEPTH, why)) {
             return refuse(error, NOTICE_MALFORMED, "`block` cannot be read: %s", why);
         }
-    } else if (json_is_object(given)) {
-        *parsed = json_incref(given);
-    } else {
-        return refuse(error, NOTICE_MALFORMED, "`block` is missing, or neither a string nor an object");
-    }
-    enum cs_err err = block_read(*parsed, block, why);
-    if (err == CS_OK) {
+        *block = json_view_of_scan(inner);
         return NOTICE_VALID;
     }
-    return refuse(error, err == CS_ECONFLICT ? NOTICE_CONTRADICTION : NOTICE_MALFORMED, "%s", why);
+    *block = json_view_inner(object, "block");
+    return json_view_is_object(*block)
+               ? NOTICE_VALID
+               : refuse(error, NOTICE_MALFORMED, "`block` is missing, or neither a string nor an object");
 }
 
 static enum notice_verdict check_hash(const struct notice *notice, char error[NOTICE_ERROR_SIZE])
@@ -129,13 +124,12 @@ static enum notice_verdict check_account(const struct notice *notice, char error
                   is);
 }
 
-static enum notice_verdict read_subtype(const json_t *holder, enum subtype *subtype,
+static enum notice_verdict read_subtype(struct json_view holder, enum subtype *subtype,
                                         char error[NOTICE_ERROR_SIZE])
 {
-    const json_t *value = json_object_get(holder, "subtype");
-    const char *text = json_string_value(value);
+    const char *text = json_view_text(holder, "subtype");
     *subtype = SUBTYPE_NONE;
-    if (value == NULL) {
+    if (json_view_kind(holder, "subtype") == JSON_KIND_MISSING) {
         return NOTICE_VALID;
     }
     for (size_t i = 1; text != NULL && i < SUBTYPE_COUNT; i++) {
@@ -147,12 +141,12 @@ static enum notice_verdict read_subtype(const json_t *holder, enum subtype *subt
     return refuse(error, NOTICE_MALFORMED, "`subtype` is none of send, receive, open, change, epoch");
 }
 
-static enum notice_verdict read_claim(const json_t *object, enum claim *claim, char error[NOTICE_ERROR_SIZE])
+static enum notice_verdict read_claim(struct json_view object, enum claim *claim,
+                                      char error[NOTICE_ERROR_SIZE])
 {
-    const json_t *value = json_object_get(object, "is_send");
-    const char *text = json_string_value(value);
+    const char *text = json_view_text(object, "is_send");
     *claim = CLAIM_NONE;
-    if (value == NULL) {
+    if (json_view_kind(object, "is_send") == JSON_KIND_MISSING) {
         return NOTICE_VALID;
     }
     if (text == NULL || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)) {
@@ -204,8 +198,8 @@ static enum notice_verdict check_state(const struct block *block, enum subtype s
 }
 
 /* Decides whether it is a send, from everything that says so. */
-static enum notice_verdict check_kind(const json_t *object, const json_t *block_object, struct notice *notice,
-                                      char error[NOTICE_ERROR_SIZE])
+static enum notice_verdict check_kind(struct json_view object, struct json_view block_object,
+                                      struct notice *notice, char error[NOTICE_ERROR_SIZE])
 {
     enum subtype subtype, inner;
     enum claim claim;
@@ -244,34 +238,48 @@ static enum notice_verdict check_send(const struct notice *notice, char error[NO
     return NOTICE_VALID;
 }
 
-enum notice_verdict notice_read(const json_t *object, struct notice *notice, char error[NOTICE_ERROR_SIZE])
+static enum notice_verdict read_block(struct json_view object, struct json_view block_object,
+                                      struct notice *notice, char error[NOTICE_ERROR_SIZE])
+{
+    char why[BLOCK_ERROR_SIZE];
+    enum cs_err err = block_read(block_object, &notice->block, why);
+    if (err != CS_OK) {
+        return refuse(error, err == CS_ECONFLICT ? NOTICE_CONTRADICTION : NOTICE_MALFORMED, "%s", why);
+    }
+    enum notice_verdict verdict = check_hash(notice, error);
+    if (verdict == NOTICE_VALID) {
+        verdict = check_account(notice, error);
+    }
+    if (verdict == NOTICE_VALID) {
+        verdict = check_kind(object, block_object, notice, error);
+    }
+    if (verdict == NOTICE_VALID && notice->is_send) {
+        verdict = check_send(notice, error);
+    }
+    return verdict;
+}
+
+enum notice_verdict notice_read(struct json_view object, struct notice *notice, char error[NOTICE_ERROR_SIZE])
 {
     struct notice found = {0};
-    json_t *parsed = NULL;
+    struct json_scan inner;
+    struct json_view block_object;
     error[0] = '\0';
-    if (!json_is_object(object)) {
+    if (!json_view_is_object(object)) {
         return refuse(error, NOTICE_MALFORMED, "the notice is no JSON object");
     }
     enum notice_verdict verdict = read_fields(object, &found, error);
+    inner.tree = NULL;
     if (verdict == NOTICE_VALID) {
-        verdict = read_block(object, &found.block, &parsed, error);
+        verdict = find_block(object, &inner, &block_object, error);
     }
     if (verdict == NOTICE_VALID) {
-        verdict = check_hash(&found, error);
-    }
-    if (verdict == NOTICE_VALID) {
-        verdict = check_account(&found, error);
-    }
-    if (verdict == NOTICE_VALID) {
-        verdict = check_kind(object, parsed, &found, error);
-    }
-    if (verdict == NOTICE_VALID && found.is_send) {
-        verdict = check_send(&found, error);
+        verdict = read_block(object, block_object, &found, error);
     }
     if (verdict == NOTICE_VALID) {
         *notice = found;
     }
-    json_decref(parsed);
+    json_scan_fini(&inner);
     return verdict;
 }
 

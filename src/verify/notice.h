@@ -5,9 +5,9 @@
 #ifndef COINSLOT_VERIFY_NOTICE_H
 #define COINSLOT_VERIFY_NOTICE_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
+#include "base/json_scan.h"
 #include "payment/payment.h"
 #include "verify/block.h"
 
@@ -40,7 +40,8 @@ const char *notice_verdict_text(enum notice_verdict verdict); /* "valid", "malfo
  * against is_send, the block's type and its link; an amount of zero in a send, balance + amount beyond 2^128
  * - 1, a send without a previous block. `error` gets what was wrong and what was expected; "" when valid.
  */
-enum notice_verdict notice_read(const json_t *object, struct notice *notice, char error[NOTICE_ERROR_SIZE]);
+enum notice_verdict notice_read(struct json_view object, struct notice *notice,
+                                char error[NOTICE_ERROR_SIZE]);
 
 /*
  * The dear part: a send's signature, by the account's key. Other blocks pay nobody and are valid unasked (an

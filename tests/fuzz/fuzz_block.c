@@ -28,7 +28,7 @@ static void check_printed(const struct block *block)
     char error[BLOCK_ERROR_SIZE];
     uint8_t bytes[BLOCK_PACKED_SIZE], again[BLOCK_PACKED_SIZE];
     json_t *object = block_to_json(block);
-    enum cs_err err = block_read(object, &back, error);
+    enum cs_err err = block_read(json_view_of_tree(object), &back, error);
     assert(err == CS_OK);
     block_pack(block, bytes);
     block_pack(&back, again);
@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char why[JSON_ERROR_SIZE], error[BLOCK_ERROR_SIZE];
     json_t *object = json_read((const char *)data, size, 8, why);
     if (object != NULL) {
-        if (block_read(object, &block, error) == CS_OK) {
+        if (block_read(json_view_of_tree(object), &block, error) == CS_OK) {
             check_packed(&block);
             check_printed(&block);
         } else {

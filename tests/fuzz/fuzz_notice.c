@@ -27,17 +27,22 @@ static void check_valid(const struct notice *notice)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct notice notice;
-    char why[JSON_ERROR_SIZE], error[NOTICE_ERROR_SIZE];
-    json_t *object = json_read((const char *)data, size, 8, why);
-    if (object == NULL) {
+    struct notice notice, of_tree;
+    struct json_scan scan;
+    char why[JSON_ERROR_SIZE], error[NOTICE_ERROR_SIZE], tree_error[NOTICE_ERROR_SIZE];
+    if (!json_scan_init(&scan, (const char *)data, size, 8, why)) {
         return 0;
     }
-    if (notice_read(object, &notice, error) == NOTICE_VALID) {
+    json_t *object = json_read((const char *)data, size, 8, why);
+    enum notice_verdict verdict = notice_read(json_view_of_scan(&scan), &notice, error);
+    assert(notice_read(json_view_of_tree(object), &of_tree, tree_error) == verdict);
+    assert(strcmp(error, tree_error) == 0);
+    if (verdict == NOTICE_VALID) {
         check_valid(&notice);
     } else {
         assert(error[0] != '\0' && memchr(error, '\0', sizeof(error)) != NULL);
     }
+    json_scan_fini(&scan);
     json_decref(object);
     return 0;
 }

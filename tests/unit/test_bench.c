@@ -200,7 +200,7 @@ static void a_callback_is_to_the_byte_what_the_simulated_node_prints(void **stat
         const uint8_t *body = payments_body(payments, i, &length);
         assert_int_equal(length, PAYMENTS_BODY_BYTES);
         json_t *object = json_loadb((const char *)body, length, 0, NULL);
-        assert_int_equal(notice_read(object, &notice, error), NOTICE_VALID);
+        assert_int_equal(notice_read(json_view_of_tree(object), &notice, error), NOTICE_VALID);
         assert_int_equal(notice_check_signature(&notice, error), NOTICE_VALID);
         json_decref(object);
         char *request = notify_print("x", "/", &notice, NULL, &size);

@@ -17,7 +17,7 @@ static struct block read_good(const json_t *object)
 {
     struct block block;
     char error[BLOCK_ERROR_SIZE];
-    if (block_read(object, &block, error) != CS_OK) {
+    if (block_read(json_view_of_tree(object), &block, error) != CS_OK) {
         fail_msg("%s", error);
     }
     assert_string_equal(error, "");
@@ -190,7 +190,7 @@ static void refuse(const json_t *object, enum cs_err expected, const char *field
     struct block block;
     char error[BLOCK_ERROR_SIZE], quoted[64];
     snprintf(quoted, sizeof(quoted), "`%s`", field);
-    assert_int_equal(block_read(object, &block, error), expected);
+    assert_int_equal(block_read(json_view_of_tree(object), &block, error), expected);
     if (strstr(error, quoted) == NULL) {
         fail_msg("the reason does not name %s: %s", quoted, error);
     }
@@ -247,8 +247,8 @@ static void a_contradicting_link_is_refused_and_strange_fields_are_not(void **st
     json_t *array = json_array();
     struct block block;
     char error[BLOCK_ERROR_SIZE];
-    assert_int_equal(block_read(array, &block, error), CS_EINVAL);
-    assert_int_equal(block_read(NULL, &block, error), CS_EINVAL);
+    assert_int_equal(block_read(json_view_of_tree(array), &block, error), CS_EINVAL);
+    assert_int_equal(block_read(json_view_of_tree(NULL), &block, error), CS_EINVAL);
     json_decref(array);
     json_decref(object);
     json_decref(callback);

@@ -302,7 +302,7 @@ static void submit_recorded(const json_t *message, const json_t *block_object)
     struct block block;
     char error[BLOCK_ERROR_SIZE];
     uint8_t proof[BLOCK_PACKED_SIZE];
-    assert_int_equal(block_read(block_object, &block, error), CS_OK);
+    assert_int_equal(block_read(json_view_of_tree(block_object), &block, error), CS_OK);
     block_pack(&block, proof);
     const char *type = json_string_value(json_object_get(message, "confirmation_type"));
     struct payment payment = {.source = strcmp(type, "inactive") == 0 ? SOURCE_BACKFILL : SOURCE_CALLBACK,

@@ -38,7 +38,7 @@ static struct notice read_good(json_t *object)
 {
     struct notice notice;
     char error[NOTICE_ERROR_SIZE];
-    enum notice_verdict verdict = notice_read(object, &notice, error);
+    enum notice_verdict verdict = notice_read(json_view_of_tree(object), &notice, error);
     if (verdict != NOTICE_VALID) {
         fail_msg("%s: %s", notice_verdict_text(verdict), error);
     }
@@ -54,7 +54,7 @@ static void refuse(json_t *object, enum notice_verdict expected, const char *rea
     char error[NOTICE_ERROR_SIZE];
     memset(&notice, 0x5a, sizeof(notice));
     memset(&untouched, 0x5a, sizeof(untouched));
-    enum notice_verdict verdict = notice_read(object, &notice, error);
+    enum notice_verdict verdict = notice_read(json_view_of_tree(object), &notice, error);
     if (verdict != expected || strstr(error, reason) == NULL) {
         fail_msg("%s: %s (not %s: …%s…)", notice_verdict_text(verdict), error, notice_verdict_text(expected),
                  reason);
@@ -75,7 +75,7 @@ static json_t *with_block_field(const char *file, const char *key, const char *t
     char error[BLOCK_ERROR_SIZE], hash_text[PAYMENT_HASH_TEXT];
     if (rehash) {
         uint8_t hash[32];
-        assert_int_equal(block_read(inside, &block, error), CS_OK);
+        assert_int_equal(block_read(json_view_of_tree(inside), &block, error), CS_OK);
         block_hash(&block, hash);
         hex_encode_upper(hash, sizeof(hash), hash_text);
         set(object, "hash", hash_text);
@@ -196,7 +196,7 @@ static void an_epoch_pays_nobody_and_its_signature_is_not_asked(void **state)
     struct block block;
     char error[NOTICE_ERROR_SIZE], hash_text[PAYMENT_HASH_TEXT];
     uint8_t hash[32];
-    assert_int_equal(block_read(inside, &block, error), CS_OK);
+    assert_int_equal(block_read(json_view_of_tree(inside), &block, error), CS_OK);
     block_hash(&block, hash);
     hex_encode_upper(hash, sizeof(hash), hash_text);
     set(object, "hash", hash_text);
@@ -333,7 +333,7 @@ static void sending_to_the_burn_account_is_a_send_with_a_zero_link(void **state)
     struct block block;
     char error[BLOCK_ERROR_SIZE], hash_text[PAYMENT_HASH_TEXT];
     uint8_t hash[32];
-    assert_int_equal(block_read(inside, &block, error), CS_OK);
+    assert_int_equal(block_read(json_view_of_tree(inside), &block, error), CS_OK);
     block_hash(&block, hash);
     hex_encode_upper(hash, sizeof(hash), hash_text);
     set(object, "hash", hash_text);

@@ -37,7 +37,7 @@ static enum notice_verdict judge_request(const char *request, struct notice *not
     char reason[JSON_ERROR_SIZE], error[NOTICE_ERROR_SIZE];
     json_t *object = json_read(body + 4, strlen(body + 4), 4, reason);
     assert_non_null(object);
-    enum notice_verdict verdict = notice_read(object, notice, error);
+    enum notice_verdict verdict = notice_read(json_view_of_tree(object), notice, error);
     json_decref(object);
     return verdict == NOTICE_VALID ? notice_check_signature(notice, error) : verdict;
 }
