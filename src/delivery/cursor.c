@@ -85,13 +85,12 @@ void cursor_mark_page(struct cursor *cursor, uint64_t from, uint32_t most, uint6
     check(cursor);
 }
 
-enum cs_err cursor_ack(struct cursor *cursor, uint64_t seq, bool *moved)
+enum cs_err cursor_ack(struct cursor *cursor, uint64_t seq)
 {
     if (seq > cursor->sent) {
         return CS_EINVAL;
     }
-    *moved = seq > cursor->acked;
-    if (*moved) {
+    if (seq > cursor->acked) {
         cursor->acked = seq;
         if (cursor->session_sent < seq) {
             cursor->session_sent = seq; /* it acks what an earlier session got */

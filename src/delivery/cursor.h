@@ -60,7 +60,7 @@ void cursor_end_session(struct cursor *cursor);
  */
 void cursor_mark_page(struct cursor *cursor, uint64_t from, uint32_t most, uint64_t *mark_from, uint64_t *to);
 
-/* CS_EINVAL when seq is above what this device was ever sent. *moved tells whether acked has changed. */
-CS_MUST_CHECK enum cs_err cursor_ack(struct cursor *cursor, uint64_t seq, bool *moved);
+/* CS_EINVAL when seq is above what this device was ever sent. An older seq changes nothing. */
+CS_MUST_CHECK enum cs_err cursor_ack(struct cursor *cursor, uint64_t seq);
 
 #endif

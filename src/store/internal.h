@@ -263,6 +263,8 @@ int64_t writer_recent_delivery(struct store *store, int64_t device,
 enum cs_err search_find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num);
 /* One sorted batch into the search tables, when it is time; true when rows were moved. */
 bool search_fill(struct store *store);
+/* What was sent of from…to is acked: its rows, inside the batch (store_session.c). */
+void session_mark_acked(struct store *store, const struct device *device, uint64_t from, uint64_t to);
 /* Deliveries that have waited longer than their operator allows. */
 void session_expire(struct store *store);
 

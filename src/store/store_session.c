@@ -70,42 +70,34 @@ static struct device *live_device(struct store *store, const struct store_sessio
     return cursor_is_live(&device->cursor, session->generation) ? device : NULL;
 }
 
-/*
- * The rows from…to that were sent. One by one as long as memory knows where they are: a statement that finds them by delivery_due, which they
- * leave by it, costs as much as two more rows. What memory says may be stale: the row itself has to agree.
- */
-static enum cs_err mark_acked(struct store *store, const struct device *device, uint64_t from, uint64_t to)
+/* One row after the other as long as memory knows where they are: a statement that finds them by delivery_due, which they leave by it, costs as much as two more rows. */
+void session_mark_acked(struct store *store, const struct device *device, uint64_t from, uint64_t to)
 {
     sqlite3_stmt *row = store->session_sql[ACK_ROW], *range = store->session_sql[ACK_RANGE];
     int64_t num;
     for (; from <= to && (num = writer_recent_delivery(store, device->num, from)) != 0; from++) {
         sql_bind(row, "iiii", store->batch.now_ms, num, device->num, (int64_t)from);
-        enum cs_err err = writer_run(store, row);
-        if (err != CS_OK) {
-            return err;
+        if (writer_run(store, row) != CS_OK) {
+            return;
         }
         if (sqlite3_changes(store->db) == 0) {
-            break;
+            break; /* memory is stale, or the row had its outcome in this batch */
         }
         store->batch.acks++;
     }
-    if (from > to) {
-        return CS_OK;
+    if (from <= to) {
+        sql_bind(range, "iiii", store->batch.now_ms, device->num, (int64_t)from, (int64_t)to);
+        if (writer_run(store, range) == CS_OK) {
+            store->batch.acks += (uint64_t)sqlite3_changes(store->db);
+        }
     }
-    sql_bind(range, "iiii", store->batch.now_ms, device->num, (int64_t)from, (int64_t)to);
-    enum cs_err err = writer_run(store, range);
-    store->batch.acks += err == CS_OK ? (uint64_t)sqlite3_changes(store->db) : 0;
-    return err;
 }
 
-/* Moves acked up to `seq`, in memory and in the rows. */
+/* Moves acked up to `seq`. The rows follow at the end of the batch, with the cursor: once, however many acks it has. */
 static enum cs_err ack_up_to(struct store *store, struct device *device, uint64_t seq)
 {
-    uint64_t before = device->cursor.acked;
-    bool moved;
     writer_touch(store, device);
-    enum cs_err err = cursor_ack(&device->cursor, seq, &moved);
-    return err != CS_OK || !moved ? err : mark_acked(store, device, before + 1, seq);
+    return cursor_ack(&device->cursor, seq);
 }
 
 static void free_command(struct store *store, struct command *command)
@@ -480,6 +472,7 @@ static enum cs_err outcome_apply(struct store *store, struct command *base)
     if (!actuated) {
         sqlite3_bind_null(set, 4);
     }
+    store->batch.acks += state == DELIVERY_SENT;
     store->batch.outcomes++;
     return writer_run(store, set);
 }

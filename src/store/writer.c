@@ -166,6 +166,9 @@ static void write_cursors(struct store *store)
     sqlite3_stmt *update = store->batch_sql[UPDATE_CURSOR];
     for (struct device *device = store->batch.dirty; device != NULL; device = device->next_dirty) {
         const struct cursor *now = &device->cursor, *before = &device->saved;
+        if (now->acked > before->acked) {
+            session_mark_acked(store, device, before->acked + 1, now->acked);
+        }
         if (now->head != before->head || now->sent != before->sent || now->acked != before->acked) {
             sql_bind(update, "iiii", (int64_t)now->head, (int64_t)now->sent, (int64_t)now->acked,
                      device->num);

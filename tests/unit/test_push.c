@@ -180,10 +180,9 @@ static void run_page(struct store *store, struct fake_device *device, struct com
 
 static void run_outcome(struct store *store, struct fake_device *device, const struct command *command)
 {
-    bool moved;
     enum cs_err err = (enum cs_err)atomic_load(&store->outcome_err);
     if (err == CS_OK) {
-        err = cursor_ack(&device->cursor, command->outcome.seq, &moved);
+        err = cursor_ack(&device->cursor, command->outcome.seq);
         assert_int_equal(err, CS_OK);
         struct store_delivery *delivery = &device->delivery[command->outcome.seq];
         delivery->state = command->outcome.state;
@@ -206,7 +205,6 @@ static void run_command(struct store *store, struct command *command)
 {
     struct fake_device *device = &store->device[command->session.device];
     bool live = cursor_is_live(&device->cursor, command->session.generation);
-    bool moved;
     switch (command->kind) {
     case PAY:
         run_pay(store, device);
@@ -229,7 +227,7 @@ static void run_command(struct store *store, struct command *command)
         return;
     case ACK:
         if (live) {
-            assert_int_equal(cursor_ack(&device->cursor, command->a, &moved), CS_OK);
+            assert_int_equal(cursor_ack(&device->cursor, command->a), CS_OK);
         }
         return;
     case PAGE:

@@ -190,6 +190,29 @@ static void a_resume_above_what_was_ever_sent_means_that_the_store_was_rolled_ba
     assert_int_equal(maintain_check(fixture->dir, true, stderr, error), CS_OK); /* the gap is no hole */
 }
 
+static void acks_and_outcomes_of_one_batch_come_out_as_if_each_had_its_own(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address;
+    struct store_device device = store_fixture_add_device(fixture, &address, "0", 0);
+    struct store_session session = store_fixture_session(fixture, device.id, 1, 0);
+    pay(fixture, &address, 4);
+    assert_int_equal(store_submit_ack(fixture->store, &session, 1), CS_OK);
+    assert_int_equal(store_fixture_report(fixture, &session, 2, DELIVERY_REFUSED), CS_OK);
+    assert_int_equal(store_fixture_report(fixture, &session, 1, DELIVERY_ACTUATED), CS_OK);
+    assert_int_equal(store_submit_ack(fixture->store, &session, 3), CS_OK);
+    store_fixture_settle(fixture);
+    assert_state(fixture, 1, DELIVERY_ACTUATED);
+    assert_state(fixture, 2, DELIVERY_REFUSED);
+    assert_state(fixture, 3, DELIVERY_ACKED);
+    assert_state(fixture, 4, DELIVERY_SENT);
+    assert_int_equal(store_fixture_number(fixture, "SELECT count(acked_at) FROM delivery"), 3);
+    assert_int_equal(store_fixture_metric(fixture, "coinslot_deliveries_acked_total"), 3);
+    assert_int_equal(store_fixture_metric(fixture, "coinslot_deliveries_outcome_total"), 2);
+    char error[STORE_ERROR_SIZE];
+    assert_int_equal(maintain_check(fixture->dir, true, stderr, error), CS_OK);
+}
+
 /* Memory says where seqs 2 and 3 were; after the roll-back others have these numbers. */
 static void an_ack_after_a_roll_back_finds_the_rows_by_their_new_numbers(void **state)
 {
@@ -554,6 +577,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_resume_above_what_was_ever_sent_means_that_the_store_was_rolled_back, open_fixture,
             close_fixture),
+        cmocka_unit_test_setup_teardown(acks_and_outcomes_of_one_batch_come_out_as_if_each_had_its_own,
+                                        open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(an_ack_after_a_roll_back_finds_the_rows_by_their_new_numbers,
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(another_epoch_is_a_roll_back_even_when_nothing_waits, open_fixture,
