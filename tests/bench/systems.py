@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -17,17 +16,12 @@ GENERATOR = BUILD / "coinslot-bench"
 os.environ.setdefault("COINSLOT_BINARY", str(BUILD / "coinslot"))
 sys.path[:0] = [str(ROOT / "tests" / "lib"), str(ROOT / "clients" / "python")]
 
+from ports import free_port  # noqa: E402
 from relay import Relay, wait_until  # noqa: E402
 
 
 class Failure(Exception):
     """A run that does not count."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(port):

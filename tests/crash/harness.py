@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,9 +16,10 @@ from pathlib import Path
 import websockets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "clients" / "python")]
+sys.path[:0] = [str(ROOT / "tests" / "lib"), str(ROOT / "clients" / "python")]
 
 from coinslot.address import format_address  # noqa: E402
+from ports import free_port  # noqa: E402
 
 LONG = os.environ.get("COINSLOT_LONG") == "1"
 CONFIG = "[callback]\nconfirm = source\n[verify]\nsignature = never\n"
@@ -261,12 +261,6 @@ class Device:
 
 
 # ---- the relay --------------------------------------------------------------------------------------------------------
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 class Relay:

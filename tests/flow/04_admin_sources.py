@@ -53,6 +53,7 @@ def test_each_source_is_shown_with_what_it_brought_and_missed(asking):
     relay.rest("POST", "/api/v1/reconcile")
     wait_until(lambda: len(relay.deliveries()) == 2, what="the payment that it did not tell of")
 
+    wait_until(lambda: relay.rest("GET", "/api/v1/sources")["payable"], what="that machines may take money")
     report = relay.rest("GET", "/api/v1/sources", role="viewer").value
     assert [(source["name"], source["kind"]) for source in report["sources"]] == [
         ("callback", "callback"),

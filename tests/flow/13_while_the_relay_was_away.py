@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from ports import free_port
 from relay import Relay, wait_until
-from upstream import NANO, config_for, free_port, paid_to, sources, wait_filtered, wait_proven
+from upstream import NANO, config_for, paid_to, sources, wait_filtered, wait_proven
 
 
 @pytest.fixture

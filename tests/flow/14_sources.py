@@ -7,12 +7,12 @@ from contextlib import closing
 import pytest
 
 from node import FakeNode
+from ports import free_port
 from relay import wait_until
 from upstream import (
     NANO,
     callback_of,
     config_for,
-    free_port,
     paid_to,
     proven_device,
     reconcile,

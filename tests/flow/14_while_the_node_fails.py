@@ -2,8 +2,9 @@
 
 import pytest
 
+from ports import free_port
 from relay import wait_until
-from upstream import Machine, assert_green, assert_red, config_for, free_port, proven_device, readiness, sources, standing, wait_filtered, wait_paid, wait_proven
+from upstream import Machine, assert_green, assert_red, config_for, proven_device, readiness, sources, standing, wait_filtered, wait_paid, wait_proven
 
 
 @pytest.fixture

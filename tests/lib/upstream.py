@@ -1,21 +1,12 @@
 """A relay and the node that it asks, and what tests of the two want to know."""
 
 import json
-import socket
 import time
-from contextlib import closing
 
 from blocks import Notice, print_callback
 from relay import wait_until
 
 NANO = 10**30
-
-
-def free_port():
-    """One that nobody listens on now: for a relay whose callback's URL a node has to know before it starts."""
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def config_for(*simnodes, ws=True, confirm="node", sweep_s=0, nano="", more=""):

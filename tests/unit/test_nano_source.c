@@ -22,7 +22,7 @@
 #include "node/nano_ws_frames.h"
 
 #define MOST    4096
-#define WAIT_MS 5000
+#define WAIT_MS 30000
 #define QUEUE   8
 
 /* ---- the store ----------------------------------------------------------------------------------------- */

@@ -23,7 +23,7 @@
 #include "node/nano_ws.h"
 
 #define EVENTS_MOST 256
-#define WAIT_MS     5000
+#define WAIT_MS     30000
 
 static const struct nano_ws_times QUICK = {
     .connect_ms = 1500,

@@ -20,7 +20,7 @@
 #include "node/rpc.h"
 
 #define CALLS_MOST 512
-#define WAIT_MS    10000
+#define WAIT_MS    30000
 
 /* One call, and what came of it. */
 struct outcome {
