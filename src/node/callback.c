@@ -237,7 +237,7 @@ static void take_notice(struct callback *callback, struct http_request *request,
     notice_to_payment(notice, &payment);
     payment.source = SOURCE_CALLBACK;
     payment.node_time_ms = 0;
-    /* Most of a network's blocks pay nobody here; they are not worth the signature's 85 µs. */
+    /* Most of a network's blocks pay nobody here; they are not worth the check of a signature. */
     if (!store_knows_address(callback->store, &payment.to)) {
         count(callback, RESULT_UNMATCHED);
         http_answer_empty(request, 200);

@@ -34,6 +34,7 @@ LIBRARIES = [
     ("libmicrohttpd", r"microhttpd\.h", r"MHD_\w+\s*\(", {"http"}),
     ("GnuTLS", r"gnutls/\w+\.h", r"gnutls_\w+\s*\(", {"http"}),
     ("OpenSSL", r"openssl/\w+\.h", r"(?:SSL|X509|EVP|PEM|BIO|ERR|ASN1)_\w+\s*\(", {"push"}),
+    ("libdecaf", r"decaf(?:/\w+)?\.h", r"decaf_\w+\s*\(", {"verify"}),
     ("libcurl", r"curl/\w+\.h", r"curl_\w+\s*\(", {"node", "webhook"}),
 ]
 
