@@ -263,7 +263,7 @@ enum notice_verdict notice_read(struct json_view object, struct notice *notice, 
 {
     struct notice found = {0};
     struct json_scan inner;
-    struct json_view block_object;
+    struct json_view block_object = json_view_of_tree(NULL);
     error[0] = '\0';
     if (!json_view_is_object(object)) {
         return refuse(error, NOTICE_MALFORMED, "the notice is no JSON object");
