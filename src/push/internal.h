@@ -22,6 +22,7 @@ struct legacy_server;
 struct listener;
 struct nano_server;
 struct push_tls;
+struct session;
 struct tally;
 struct waiting;
 struct sessions;
@@ -118,6 +119,7 @@ struct push {
     uv_timer_t deadline; /* of stopping */
     uv_timer_t second;   /* once a second, all sessions */
     uv_timer_t tick;     /* of the wheel */
+    uv_prepare_t write;  /* before the loop waits */
     struct wheel
         wheel; /* the timers of connections: libwebsockets keeps its own in a sorted list, and walks it for each one */
     const char *
@@ -125,6 +127,7 @@ struct push {
     struct lws_vhost *vhost;
     struct listener *listener; /* NULL once stopping */
     struct sessions *sessions;
+    struct session *unwritten_first, *unwritten_last; /* those that have something to write */
     struct tally *tally;
     struct push_tls *tls; /* NULL: plain */
     struct tally *waiting_peers;

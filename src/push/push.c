@@ -245,6 +245,11 @@ void push_set_timer(struct push *push, struct wheel_timer *timer, uint64_t ms,
     wheel_set(&push->wheel, timer, due > push->wheel.now ? due - push->wheel.now : 1, run);
 }
 
+static void on_write(uv_prepare_t *prepare)
+{
+    sessions_write(prepare->data);
+}
+
 /* Ends libwebsockets on our loop: its handles close while the loop runs, and a second call frees the rest. */
 static void tear_down(struct push *push)
 {
@@ -262,6 +267,7 @@ static void tear_down(struct push *push)
     uv_close((uv_handle_t *)&push->deadline, NULL);
     uv_close((uv_handle_t *)&push->second, NULL);
     uv_close((uv_handle_t *)&push->tick, NULL);
+    uv_close((uv_handle_t *)&push->write, NULL);
     if (push->library != NULL) {
         lws_context_destroy(push->library);
     }
@@ -383,7 +389,9 @@ enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
     uv_timer_init(&push->loop, &push->deadline);
     uv_timer_init(&push->loop, &push->second);
     uv_timer_init(&push->loop, &push->tick);
-    push->retry.data = push->deadline.data = push->second.data = push->tick.data = push;
+    uv_prepare_init(&push->loop, &push->write);
+    push->retry.data = push->deadline.data = push->second.data = push->tick.data = push->write.data = push;
+    uv_prepare_start(&push->write, on_write);
     wheel_init(&push->wheel, now_ms() / TICK_MS);
     uv_timer_start(&push->tick, on_tick, TICK_MS, TICK_MS);
     push->not_payable = why_not_payable(push);

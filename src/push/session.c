@@ -2,7 +2,6 @@
 #include "push/session.h"
 
 #include <assert.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,139 +11,13 @@
 #include "push/device.h"
 #include "push/legacy.h"
 #include "push/legacy_frames.h"
+#include "push/session_state.h"
 #include "push/tally.h"
 #include "push/upgrade.h"
 #include "push/waiting.h"
 
 #define END_PATIENCE_S 3   /* for the close frame to leave, and its answer to come */
 #define RX_BUFFER_SIZE 512 /* what libwebsockets keeps a connection for receiving */
-#define TX_PACKET_SIZE 4096
-
-struct outbound {
-    struct outbound *next;
-    size_t length;
-    unsigned char bytes[]; /* LWS_PRE of libwebsockets' own, then the text */
-};
-
-struct session {
-    struct push *push;
-    struct lws *wsi;
-    const struct session_protocol *protocol;
-    void *state;
-    uint64_t handle;
-    uint64_t heard_ms; /* when something came last */
-    struct outbound *first, *last;
-    char *arriving; /* the fragments of a message so far, or NULL */
-    uint32_t arrived;
-    uint32_t queued;
-    uint16_t end_code; /* 0: not ending */
-    bool reading;
-    bool pinged;      /* and no pong has come since */
-    bool ping_wanted; /* it is still to be sent */
-    bool over;        /* libwebsockets is about to close the connection */
-    bool closing;     /* the close frame is all that is left to send */
-    bool settled;     /* and counted among its peer's, unless that is loopback */
-    bool loopback;
-    struct wheel_timer timeout, silence;
-    /* Whose; an IPv4 address fits too. Kept, for a socket that was reset does not know its peer any more. */
-    struct sockaddr_in6 peer;
-    bool private;
-    const char *end_reason;
-};
-
-/* ---- the table ----------------------------------------------------------------------------------------- */
-
-struct slot {
-    struct session *session;
-    uint32_t uses; /* so that a handle never comes again */
-    uint32_t next_free;
-};
-
-struct sessions {
-    uint32_t most, count, first_free;
-    uint32_t settled, settled_most;
-    struct slot slots[];
-};
-
-/* Whoever has not settled is among those that wait, so that there is a slot for everybody. */
-struct sessions *sessions_open(const struct push_options *options)
-{
-    uint32_t most = options->sessions_most + options->waiting_most;
-    struct sessions *sessions = cs_alloc(sizeof(*sessions) + most * sizeof(struct slot));
-    sessions->most = most;
-    sessions->settled_most = options->sessions_most;
-    for (uint32_t i = 0; i < most; i++) {
-        sessions->slots[i].next_free = i + 1;
-    }
-    return sessions;
-}
-
-void sessions_close(struct sessions *sessions)
-{
-    assert(sessions->count == 0 && sessions->settled == 0);
-    free(sessions);
-}
-
-uint32_t sessions_count(const struct sessions *sessions)
-{
-    return sessions->count;
-}
-
-bool sessions_are_full(const struct push *push, const struct sockaddr_storage *address)
-{
-    uint32_t per_ip_most = push->options.sessions_per_ip_most;
-    return push->sessions->settled >= push->sessions->settled_most ||
-           (per_ip_most != 0 && !tally_is_loopback(address) &&
-            tally_count(push->tally, address) >= per_ip_most);
-}
-
-static void take_slot(struct sessions *sessions, struct session *session)
-{
-    assert(sessions->count < sessions->most);
-    uint32_t index = sessions->first_free;
-    struct slot *slot = &sessions->slots[index];
-    sessions->first_free = slot->next_free;
-    slot->session = session;
-    session->handle = (uint64_t)++slot->uses << 32 | index;
-    sessions->count++;
-}
-
-static void leave_slot(struct sessions *sessions, const struct session *session)
-{
-    uint32_t index = (uint32_t)session->handle;
-    sessions->slots[index].session = NULL;
-    sessions->slots[index].next_free = sessions->first_free;
-    sessions->first_free = index;
-    sessions->count--;
-}
-
-void *session_find(struct push *push, uint64_t handle)
-{
-    uint32_t index = (uint32_t)handle;
-    assert(index < push->sessions->most);
-    struct session *session = push->sessions->slots[index].session;
-    return session != NULL && session->handle == handle ? session->state : NULL;
-}
-
-void sessions_stop_all(struct push *push)
-{
-    for (uint32_t i = 0; i < push->sessions->most; i++) {
-        struct session *session = push->sessions->slots[i].session;
-        if (session != NULL) {
-            session->protocol->stop(session->state);
-        }
-    }
-}
-
-void sessions_tell_second(struct push *push)
-{
-    for (uint32_t i = 0; i < push->sessions->most; i++) {
-        struct session *session = push->sessions->slots[i].session;
-        if (session != NULL && session->protocol->second != NULL) {
-            session->protocol->second(session->state);
-        }
-    }
-}
 
 /* ---- what a protocol sees ------------------------------------------------------------------------------ */
 
@@ -168,47 +41,6 @@ bool session_is_private(const struct session *session)
     return session->private;
 }
 
-uint32_t session_queued(const struct session *session)
-{
-    return session->queued;
-}
-
-void session_send(struct session *session, const char *text, size_t length)
-{
-    session_send_joined(session, text, length, "", 0);
-}
-
-void session_send_joined(struct session *session, const char *text, size_t length, const char *tail,
-                         size_t tail_length)
-{
-    struct outbound *outbound = cs_alloc(sizeof(*outbound) + LWS_PRE + length + tail_length);
-    outbound->length = length + tail_length;
-    memcpy(outbound->bytes + LWS_PRE, text, length);
-    memcpy(outbound->bytes + LWS_PRE + length, tail, tail_length);
-    *(session->last != NULL ? &session->last->next : &session->first) = outbound;
-    session->last = outbound;
-    session->queued++;
-    lws_callback_on_writable(session->wsi);
-}
-
-static void drop_first(struct session *session)
-{
-    struct outbound *outbound = session->first;
-    session->first = outbound->next;
-    if (session->first == NULL) {
-        session->last = NULL;
-    }
-    session->queued--;
-    free(outbound);
-}
-
-void session_drop_queue(struct session *session)
-{
-    while (session->first != NULL) {
-        drop_first(session);
-    }
-}
-
 void session_end(struct session *session, uint16_t code, const char *reason)
 {
     assert(session->end_code == 0 && code != 0);
@@ -217,44 +49,9 @@ void session_end(struct session *session, uint16_t code, const char *reason)
     session_set_reading(session,
                         true); /* what still comes is dropped, but the peer's close frame has to be seen */
     wheel_clear(&session->silence);
+    session->ping_wanted = false;
     session_set_timeout(session, END_PATIENCE_S);
-    lws_callback_on_writable(session->wsi);
-}
-
-static struct sockaddr_storage peer_of(const struct session *session)
-{
-    struct sockaddr_storage address = {0};
-    memcpy(&address, &session->peer, sizeof(session->peer));
-    return address;
-}
-
-bool session_settle(struct session *session)
-{
-    struct push *push = session->push;
-    struct sockaddr_storage address = peer_of(session);
-    assert(!session->settled);
-    if (sessions_are_full(push, &address)) {
-        return false;
-    }
-    session->settled = true;
-    push->sessions->settled++;
-    if (!session->loopback) {
-        tally_add(push->tally, &address);
-    }
-    waiting_leave(push, session->wsi);
-    return true;
-}
-
-static void unsettle(struct session *session)
-{
-    if (!session->settled) {
-        return;
-    }
-    struct sockaddr_storage address = peer_of(session);
-    session->push->sessions->settled--;
-    if (!session->loopback) {
-        tally_remove(session->push->tally, &address);
-    }
+    session_write_soon(session);
 }
 
 void session_set_reading(struct session *session, bool reading)
@@ -270,12 +67,13 @@ void session_set_reading(struct session *session, bool reading)
  * with _DEBUG, where a close that any other callback asks for is done twice on libuv, and the second one cuts the connection
  * (lws_service_fd_tsi, "uv repeat test").
  */
-static void close_soon(struct session *session)
+void session_close_soon(struct session *session)
 {
     session->over = true;
     wheel_clear(&session->timeout);
     wheel_clear(&session->silence);
     lws_set_timer_usecs(session->wsi, 1);
+    push_wake(session->push); /* libwebsockets arms its own timers only after an event of its own */
 }
 
 static void on_timeout(struct wheel_timer *timer)
@@ -284,7 +82,7 @@ static void on_timeout(struct wheel_timer *timer)
     if (session->end_code == 0) {
         session->protocol->timeout(session->state);
     } else if (!session->over) {
-        close_soon(session); /* the queue did not drain in time */
+        session_close_soon(session); /* the queue did not drain in time */
     }
 }
 
@@ -315,12 +113,12 @@ static void on_silence(struct wheel_timer *timer)
 {
     struct session *session = (struct session *)((char *)timer - offsetof(struct session, silence));
     if (session->pinged) {
-        close_soon(session);
+        session_close_soon(session);
         return;
     }
     session->pinged = session->ping_wanted = true;
     push_set_timer(session->push, timer, (uint64_t)session->push->options.ping_timeout_s * 1000, on_silence);
-    lws_callback_on_writable(session->wsi);
+    session_write_soon(session);
 }
 
 void session_excuse_silence(struct session *session)
@@ -349,7 +147,7 @@ static struct session *open_session(struct push *push, struct lws *wsi,
     session->loopback = upgrade_peer(wsi, &address) && tally_is_loopback(&address);
     session->private = session->loopback || lws_is_ssl(wsi);
     memcpy(&session->peer, &address, sizeof(session->peer));
-    take_slot(push->sessions, session);
+    sessions_enter(push->sessions, session);
     session->state = protocol->open(session);
     return session;
 }
@@ -360,9 +158,8 @@ static void close_session(struct session *session)
     session->protocol->close(session->state);
     wheel_clear(&session->timeout);
     wheel_clear(&session->silence);
-    unsettle(session);
-    leave_slot(push->sessions, session);
-    session_drop_queue(session);
+    sessions_leave(push, session);
+    session_forget_writing(session);
     free(session->arriving);
     free(session);
     if (push->listener == NULL) {
@@ -377,41 +174,6 @@ static void give_reason(struct session *session)
     assert(length < sizeof(reason));
     memcpy(reason, session->end_reason, length);
     lws_close_reason(session->wsi, (enum lws_close_status)session->end_code, (unsigned char *)reason, length);
-}
-
-/* One frame a call: the loop is shared. */
-static int write_some(struct session *session)
-{
-    if (session->ping_wanted && session->end_code == 0) {
-        session->ping_wanted = false;
-        unsigned char ping[LWS_PRE + 1] = {[LWS_PRE] =
-                                               '?'}; /* of a pong without a payload we would not hear */
-        if (lws_write(session->wsi, ping + LWS_PRE, 1, LWS_WRITE_PING) < 1) {
-            return -1;
-        }
-        if (session->first != NULL) {
-            lws_callback_on_writable(session->wsi);
-        }
-        return 0;
-    }
-    if (session->first != NULL) {
-        struct outbound *outbound = session->first;
-        int written = lws_write(session->wsi, outbound->bytes + LWS_PRE, outbound->length, LWS_WRITE_TEXT);
-        if (written < (int)outbound->length) {
-            return -1;
-        }
-        drop_first(session);
-        session->protocol->drained(session->state);
-        if (session->first != NULL || session->end_code != 0) {
-            lws_callback_on_writable(session->wsi);
-        }
-        return 0;
-    }
-    if (session->end_code != 0 && !session->over) {
-        session->closing = true;
-        close_soon(session);
-    }
-    return 0;
 }
 
 static void take_message(struct session *session, const char *text, size_t length)
@@ -494,7 +256,10 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         read_some(*held, in, length);
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        return is_session ? write_some(*held) : 0;
+        if (is_session) {
+            session_unchoked(*held);
+        }
+        return 0;
     case LWS_CALLBACK_CLOSED:
         if (is_session) {
             close_session(*held);
@@ -512,12 +277,12 @@ static const struct lws_protocols PROTOCOLS[] = {
      .callback = on_session,
      .per_session_data_size = sizeof(struct session *),
      .rx_buffer_size = RX_BUFFER_SIZE,
-     .tx_packet_size = TX_PACKET_SIZE},
+     .tx_packet_size = SESSION_WRITE_MOST},
     {.name = LEGACY_SUBPROTOCOL,
      .callback = on_session,
      .per_session_data_size = sizeof(struct session *),
      .rx_buffer_size = RX_BUFFER_SIZE,
-     .tx_packet_size = TX_PACKET_SIZE},
+     .tx_packet_size = SESSION_WRITE_MOST},
     {.name = NULL},
 };
 

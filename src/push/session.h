@@ -31,7 +31,7 @@ struct session_protocol {
     void (*not_text)(void *state);
     void (*too_big)(void *state);
     void (*timeout)(void *state);
-    void (*drained)(void *state); /* one more frame has left the queue */
+    void (*drained)(void *state); /* frames have left the queue */
     void (*second)(void *state);  /* NULL, or called about once a second */
     void (*stop)(void *state);    /* the relay stops: end the session */
     void (*close)(void *state);   /* the connection is gone */
@@ -82,6 +82,8 @@ uint32_t sessions_count(const struct sessions *sessions); /* those that have not
 bool sessions_are_full(const struct push *push, const struct sockaddr_storage *address);
 void sessions_stop_all(struct push *push);
 void sessions_tell_second(struct push *push);
+/* What is queued, as far as the sockets take it; before each wait of the loop. */
+void sessions_write(struct push *push);
 
 /* What libwebsockets is to speak; ends with a NULL name. */
 const struct lws_protocols *session_protocols(void);

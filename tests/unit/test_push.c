@@ -1163,6 +1163,34 @@ static void a_device_that_sends_without_reading_is_held_not_hoarded(void **state
     ws_client_close(client);
 }
 
+/* More than the sockets hold: the rest of one write has to be gone before the next, and before a pong. */
+static void a_device_that_reads_late_gets_every_frame_whole_and_in_order(void **state)
+{
+    (void)state;
+    struct keyed *keyed = keyed_session(0, 0);
+    struct store_session current = store->device[KEYED].session;
+    const uint64_t count = 90;
+    char *body = config_body(LONG_CONFIG);
+    for (uint64_t version = 1; version <= count; version++) {
+        push_post_config(push, &current, version, body);
+        if (version == count / 2) {
+            usleep(300000); /* by now the sockets are full */
+            ws_client_send_frame(keyed->client, 0x89, "?", 1);
+        }
+    }
+    free(body);
+    usleep(300000);
+    pay(KEYED, 1);
+    for (uint64_t version = 1; version <= count; version++) {
+        json_t *frame = keyed_expect(keyed, "config");
+        assert_int_equal(number(frame, "version"), version);
+        json_decref(frame);
+    }
+    keyed_expect_seq(keyed, "payment", 1);
+    assert_int_equal(ws_client_pongs(keyed->client), 1);
+    keyed_close(keyed);
+}
+
 /* ---- who may begin ------------------------------------------------------------------------------------- */
 
 static void an_unknown_device_and_a_wrong_token_get_the_same_answer(void **state)
@@ -2062,6 +2090,7 @@ int main(void)
         WITH_RELAY(an_outcome_that_was_not_committed_is_not_noted_but_its_ack_counts),
         WITH_RELAY(a_hello_to_a_busy_store_is_told_to_come_back),
         WITH_RELAY(a_device_that_sends_without_reading_is_held_not_hoarded),
+        WITH_RELAY(a_device_that_reads_late_gets_every_frame_whole_and_in_order),
         WITH_RELAY(an_unknown_device_and_a_wrong_token_get_the_same_answer),
         WITH_RELAY(disabled_and_retired_devices_have_codes_of_their_own),
         WITH_RELAY(after_a_roll_back_a_gap_is_told_and_what_waits_comes_with_new_numbers),
