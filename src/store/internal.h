@@ -195,7 +195,8 @@ struct store {
     uint8_t relay_key[32]; /* DIR/relay.key, from which all others are derived */
     uint8_t token_key[32];
     pthread_mutex_t key_lock;
-    uint32_t key_number; /* which relay key is in use; one higher with each roll */
+    uint32_t key_number;                    /* which relay key is in use; one higher with each roll */
+    uint8_t public_key[32], secret_key[64]; /* that key: a device that connects waits for it */
 
     struct directory directory;
     struct inbox *inbox;
@@ -241,6 +242,8 @@ void subscription_sql_open(struct store *store);
 void subscription_sql_close(struct store *store);
 void token_sql_open(struct store *store);
 void token_sql_close(struct store *store);
+/* From now on the relay key with this number is in use. */
+void relay_key_use(struct store *store, uint32_t number);
 void config_sql_open(struct store *store);
 void config_sql_close(struct store *store);
 void unconfirmed_sql_open(struct store *store);

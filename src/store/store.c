@@ -251,7 +251,7 @@ enum cs_err store_open(const struct store_options *options, struct store **opene
         free(store);
         return err;
     }
-    store->key_number = (uint32_t)file_read_number(store->db, "relay_key");
+    relay_key_use(store, (uint32_t)file_read_number(store->db, "relay_key"));
     store->inbox = inbox_open(options->inbox_capacity);
     store->recent = cs_alloc(RECENT_SLOTS * sizeof(struct recent_delivery));
     open_statements(store);
@@ -324,6 +324,7 @@ void store_close(struct store *store)
     directory_fini(&store->directory);
     sodium_memzero(store->token_key, sizeof(store->token_key));
     sodium_memzero(store->relay_key, sizeof(store->relay_key));
+    sodium_memzero(store->secret_key, sizeof(store->secret_key));
     pthread_mutex_destroy(&store->key_lock);
     close(store->lock_fd);
     free(store->recent);

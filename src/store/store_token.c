@@ -136,12 +136,10 @@ bool store_find_api_token(struct store *store, const uint8_t hash[STORE_HASH_SIZ
 
 /* ---- the relay's key: derived from DIR/relay.key and its number, so that the one after is known before it is used ------------------ */
 
-void store_relay_key(struct store *store, uint32_t ahead, uint8_t public_key[32], uint8_t secret_key[64])
+static void derive_relay_key(const struct store *store, uint32_t number, uint8_t public_key[32],
+                             uint8_t secret_key[64])
 {
     static const char LABEL[] = "coinslot relay identity";
-    pthread_mutex_lock(&store->key_lock);
-    uint32_t number = store->key_number + ahead;
-    pthread_mutex_unlock(&store->key_lock);
     uint8_t text[sizeof(LABEL) - 1 + 4], seed[crypto_sign_SEEDBYTES];
     memcpy(text, LABEL, sizeof(LABEL) - 1);
     for (int i = 0; i < 4; i++) {
@@ -150,6 +148,26 @@ void store_relay_key(struct store *store, uint32_t ahead, uint8_t public_key[32]
     crypto_generichash(seed, sizeof(seed), text, sizeof(text), store->relay_key, sizeof(store->relay_key));
     crypto_sign_seed_keypair(public_key, secret_key, seed);
     sodium_memzero(seed, sizeof(seed));
+}
+
+void relay_key_use(struct store *store, uint32_t number)
+{
+    pthread_mutex_lock(&store->key_lock);
+    store->key_number = number;
+    derive_relay_key(store, number, store->public_key, store->secret_key);
+    pthread_mutex_unlock(&store->key_lock);
+}
+
+void store_relay_key(struct store *store, uint32_t ahead, uint8_t public_key[32], uint8_t secret_key[64])
+{
+    pthread_mutex_lock(&store->key_lock);
+    uint32_t number = store->key_number;
+    memcpy(public_key, store->public_key, sizeof(store->public_key));
+    memcpy(secret_key, store->secret_key, sizeof(store->secret_key));
+    pthread_mutex_unlock(&store->key_lock);
+    if (ahead > 0) {
+        derive_relay_key(store, number + ahead, public_key, secret_key);
+    }
 }
 
 static enum cs_err roll_apply(struct store *store, struct command *base)
@@ -162,9 +180,7 @@ static enum cs_err roll_apply(struct store *store, struct command *base)
 static void roll_committed(struct store *store, struct command *base)
 {
     (void)base;
-    pthread_mutex_lock(&store->key_lock);
-    store->key_number++;
-    pthread_mutex_unlock(&store->key_lock);
+    relay_key_use(store, store->key_number + 1);
 }
 
 static const struct command_kind ROLL_KIND = {"roll_relay_key", true,           false,
