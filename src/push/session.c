@@ -241,6 +241,8 @@ static int on_session(struct lws *wsi, enum lws_callback_reasons reason, void *u
         const struct session_protocol *protocol = upgrade_protocol(wsi);
         assert(held != NULL && protocol != NULL);
         *held = open_session(push, wsi, protocol);
+        session_write_now(*held);
+        upgrade_done(wsi);
         return 0;
     }
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:

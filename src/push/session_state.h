@@ -51,6 +51,7 @@ void session_close_soon(struct session *session);
 
 /* Has what is queued written before the loop waits again. */
 void session_write_soon(struct session *session);
+void session_write_now(struct session *session);
 /* The socket takes more. */
 void session_unchoked(struct session *session);
 /* It is gone. */

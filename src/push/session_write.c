@@ -194,12 +194,17 @@ static void write_session(struct session *session)
     }
 }
 
+void session_write_now(struct session *session)
+{
+    leave_unwritten(session);
+    write_session(session);
+}
+
 void sessions_write(struct push *push)
 {
     struct session *session, *last = push->unwritten_last;
     while ((session = push->unwritten_first) != NULL) {
-        leave_unwritten(session);
-        write_session(session);
+        session_write_now(session);
         if (session == last) {
             break;
         }

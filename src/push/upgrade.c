@@ -2,9 +2,12 @@
 #include "push/upgrade.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "push/device.h"
@@ -88,6 +91,17 @@ static int answer(struct lws *wsi, unsigned int status, const char *headers, con
     return written == length ? 1 : -1;
 }
 
+/* While `on`, the kernel sends full packets only. */
+static void set_cork(struct lws *wsi, int on)
+{
+    setsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+void upgrade_done(struct lws *wsi)
+{
+    set_cork(wsi, 0);
+}
+
 /* 0: go on with the upgrade; 1: answered. */
 static int judge_upgrade(struct push *push, struct lws *wsi)
 {
@@ -113,6 +127,7 @@ static int judge_upgrade(struct push *push, struct lws *wsi)
         status = HTTP_STATUS_SERVICE_UNAVAILABLE;
         why = "Too many sessions. Try again later.";
     } else {
+        set_cork(wsi, 1);
         return 0;
     }
     return answer(wsi, status, "", why);

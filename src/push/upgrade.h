@@ -20,4 +20,7 @@ bool upgrade_is_for(struct lws *wsi, const char *subprotocol);
 /* The peer's address; false when the connection is gone. */
 bool upgrade_peer(struct lws *wsi, struct sockaddr_storage *address);
 
+/* The session has written what it begins with: that goes out together with the answer to the upgrade, which has waited for it. */
+void upgrade_done(struct lws *wsi);
+
 #endif
