@@ -226,6 +226,8 @@ struct store {
     _Atomic bool disk_low;  /* statvfs says so */
     _Atomic bool disk_full; /* a commit said so; cleared by the next one that works */
     _Atomic int64_t search_lag, wal_bytes;
+    _Atomic bool
+        wal_nearly_done; /* little of the WAL is left to checkpoint, and it is long enough to begin anew */
 
     metrics_count *batches, *commands, *payments[STORE_PAYMENT_OUTCOMES], *below_minimum, *acks, *outcomes,
         *contradictions, *expired, *full_commits, *pages, *checkpoints, *payment_refusals, *rollbacks, *flaps;
@@ -348,7 +350,7 @@ struct checkpointer *checkpoint_open(struct store *store);
 void checkpoint_start(struct checkpointer *checkpointer);
 void checkpoint_stop(struct checkpointer *checkpointer);
 void checkpoint_close(struct checkpointer *checkpointer);
-/* The writer's share, between two batches: finishes what PASSIVE passes could not, once the WAL is too long. */
+/* The writer's share, between two batches: finishes what the thread's passes cannot, once little is left of the WAL, or it is too long. */
 void checkpoint_by_writer(struct store *store);
 
 /* reader.c */

@@ -43,9 +43,10 @@ struct store_options {
     uint32_t subscriptions_most; /* per device */
     uint32_t unconfirmed_most;   /* payments that wait for their confirmation */
     int64_t min_free_bytes;      /* below this, payments are refused with CS_EFULL */
-    int64_t wal_most_bytes;      /* past this the writer finishes the checkpoint itself */
-    const char *synchronous;     /* "FULL"; "OFF" only for the test that must fail with it */
-    struct metrics *metrics;     /* borrowed */
+    int64_t
+        wal_most_bytes; /* past a quarter of this the WAL begins anew when that is cheap, past this in any case */
+    const char *synchronous; /* "FULL"; "OFF" only for the test that must fail with it */
+    struct metrics *metrics; /* borrowed */
 };
 
 /* ---- what the store tells upward, on the writer's or the replayer's thread ------------------------------------- */
