@@ -48,7 +48,7 @@ THREADS = (
         "node",
         "nano_ws|nano_wire|loop_run",
         (
-            ("JSON", "json_loadb|json_read|json_decref|json_delete"),
+            ("JSON", "json_scan_init|json_loadb|json_read|json_decref|json_delete"),
             ("addresses and hash of the block", "notice_read"),
             ("hand to the store", "store_submit"),
             ("receive", RECEIVE),
@@ -74,7 +74,7 @@ THREADS = (
         "on_request|take_body|MHD_|http_",
         (
             ("check the signature", "notice_check_signature|block_signature_valid"),
-            ("JSON", "json_loadb|json_read|json_decref|json_delete"),
+            ("JSON", "json_scan_init|json_loadb|json_read|json_decref|json_delete"),
             ("addresses and hash of the block", "notice_read"),
             ("hand to the store", "store_submit"),
             ("send", SEND),
