@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "lib/wire.h"
 
-#define WAIT_NS 20000000000u
+#define WAIT_NS 60000000000u
 
 static void on_found(void *context, const struct payment *payment, bool stored)
 {
