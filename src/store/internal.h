@@ -8,10 +8,12 @@
 #define COINSLOT_STORE_INTERNAL_H
 
 #include <pthread.h>
+#include <sodium.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 
 #include "base/inbox.h"
+#include "base/lookup.h"
 #include "delivery/cursor.h"
 #include "store/sql.h"
 #include "store/store.h"
@@ -23,7 +25,7 @@
 #define FLAP_SHOWN_MS  600000       /* and so long it is shown */
 
 struct device {
-    char id[STORE_ID_SIZE]; /* first: the tree compares it */
+    char id[STORE_ID_SIZE];
     int64_t num;
     enum device_state state;
     enum device_auth auth;
@@ -65,7 +67,7 @@ struct subscriber {
 };
 
 struct address_entry {
-    struct address address; /* first: the tree compares it */
+    struct address address;
     int64_t num;
     struct subscriber *subscribers;
     size_t count, capacity;
@@ -80,10 +82,12 @@ struct api_token {
 
 struct directory {
     pthread_rwlock_t lock;
-    void *device_by_id, *address_by_bytes, *token_by_hash; /* tsearch(3) trees */
-    void *device_by_credential;                            /* without the retired ones */
-    struct device **devices;                               /* by num; NULL where there is none */
-    struct address_entry **addresses;                      /* by num, likewise */
+    uint8_t hash_key[crypto_shorthash_KEYBYTES];
+    struct lookup device_by_id, address_by_bytes;
+    struct lookup device_by_credential; /* without the retired ones */
+    void *token_by_hash;                /* a tsearch(3) tree: there are few */
+    struct device **devices;            /* by num; NULL where there is none; they own */
+    struct address_entry **addresses;   /* by num, likewise */
     size_t device_slots, address_slots;
     size_t expiring; /* devices with a limit */
     const struct store_events *events;
@@ -92,8 +96,15 @@ struct directory {
 /* `events` is borrowed; it is told of addresses without the lock. */
 void directory_init(struct directory *directory, const struct store_events *events);
 void directory_fini(struct directory *directory);
-/* Everything as it is in the file. Before the threads start. */
+/* Everything as it is in the file (directory_load.c). Before the threads start, as these that it is made of; they take no lock. */
 enum cs_err directory_load(struct directory *directory, sqlite3 *db);
+void directory_take_device(struct directory *directory, struct device *device /* taken */);
+/* The one with that number, made when it is new. */
+struct address_entry *directory_take_address(struct directory *directory, const struct address *address,
+                                             int64_t address_num);
+void directory_take_subscriber(struct address_entry *entry, const struct subscriber *subscriber);
+void directory_take_token(struct directory *directory, const uint8_t hash[STORE_HASH_SIZE],
+                          const struct store_api_token *token);
 
 struct device *directory_find_device(const struct directory *directory, const char *id);
 /* One that is not retired. */

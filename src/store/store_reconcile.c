@@ -1,6 +1,5 @@
 /* How far each address is reconciled with the node: baselines, marks, completeness. */
 #include <assert.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,53 +259,42 @@ const char *store_device_unproven(struct store *store, int64_t device_num)
     return proven ? NULL : incident(store);
 }
 
-struct visit {
-    struct store *store;
-    struct store_coverage *coverage;
-    void (*each)(void *context, const struct address *address);
-    void *context;
-};
-
-static void cover(const void *node, VISIT order, void *context)
+static void cover(struct store *store, const struct address_entry *entry, struct store_coverage *coverage)
 {
-    const struct address_entry *entry = *(struct address_entry *const *)node;
-    struct visit *visit = context;
     int64_t complete_at_ms;
-    if ((order != preorder && order != leaf) || entry->count == 0) {
-        return;
-    }
-    visit->coverage->addresses++;
-    if (is_proven(visit->store, entry, &complete_at_ms)) {
-        visit->coverage->proven++;
-        if (visit->coverage->oldest_ms == 0 || complete_at_ms < visit->coverage->oldest_ms) {
-            visit->coverage->oldest_ms = complete_at_ms;
+    coverage->addresses++;
+    if (is_proven(store, entry, &complete_at_ms)) {
+        coverage->proven++;
+        if (coverage->oldest_ms == 0 || complete_at_ms < coverage->oldest_ms) {
+            coverage->oldest_ms = complete_at_ms;
         }
-    }
-}
-
-static void hand_on(const void *node, VISIT order, void *context)
-{
-    const struct address_entry *entry = *(struct address_entry *const *)node;
-    const struct visit *visit = context;
-    if ((order == preorder || order == leaf) && (entry->count > 0 || entry->listeners > 0)) {
-        visit->each(visit->context, &entry->address);
     }
 }
 
 void store_find_coverage(struct store *store, struct store_coverage *coverage)
 {
+    struct directory *directory = &store->directory;
     *coverage = (struct store_coverage){0};
-    struct visit visit = {.store = store, .coverage = coverage};
-    pthread_rwlock_rdlock(&store->directory.lock);
-    twalk_r(store->directory.address_by_bytes, cover, &visit);
-    pthread_rwlock_unlock(&store->directory.lock);
+    pthread_rwlock_rdlock(&directory->lock);
+    for (size_t i = 0; i < directory->address_slots; i++) {
+        const struct address_entry *entry = directory->addresses[i];
+        if (entry != NULL && entry->count > 0) {
+            cover(store, entry, coverage);
+        }
+    }
+    pthread_rwlock_unlock(&directory->lock);
 }
 
 void store_each_watched(struct store *store, void (*each)(void *context, const struct address *address),
                         void *context)
 {
-    struct visit visit = {.each = each, .context = context};
-    pthread_rwlock_rdlock(&store->directory.lock);
-    twalk_r(store->directory.address_by_bytes, hand_on, &visit);
-    pthread_rwlock_unlock(&store->directory.lock);
+    struct directory *directory = &store->directory;
+    pthread_rwlock_rdlock(&directory->lock);
+    for (size_t i = 0; i < directory->address_slots; i++) {
+        const struct address_entry *entry = directory->addresses[i];
+        if (entry != NULL && (entry->count > 0 || entry->listeners > 0)) {
+            each(context, &entry->address);
+        }
+    }
+    pthread_rwlock_unlock(&directory->lock);
 }
