@@ -53,20 +53,26 @@ static bool push_digit(struct amount *value, unsigned digit)
     return true;
 }
 
-/* Takes the last decimal digit off, by halves of 32 bits, so that no step exceeds 64. */
-static unsigned pop_digit(struct amount *value)
+/* What remains; by halves of 32 bits, so that no step exceeds 64. */
+static uint32_t divide(struct amount *value, uint32_t divisor)
 {
     uint64_t parts[4] = {value->high >> 32, value->high & UINT32_MAX, value->low >> 32,
                          value->low & UINT32_MAX};
     uint64_t rest = 0;
     for (int i = 0; i < 4; i++) {
         uint64_t dividend = rest << 32 | parts[i];
-        parts[i] = dividend / 10;
-        rest = dividend % 10;
+        parts[i] = dividend / divisor;
+        rest = dividend % divisor;
     }
     value->high = parts[0] << 32 | parts[1];
     value->low = parts[2] << 32 | parts[3];
-    return (unsigned)rest;
+    return (uint32_t)rest;
+}
+
+/* Takes the last decimal digit off. */
+static unsigned pop_digit(struct amount *value)
+{
+    return divide(value, 10);
 }
 
 static bool is_digit(char c)
@@ -103,12 +109,18 @@ bool amount_parse_raw(const char *text, struct amount *result)
 
 void amount_format_raw(struct amount a, char text[AMOUNT_RAW_SIZE])
 {
-    char digits[AMOUNT_RAW_SIZE];
+    char digits[5 * 9 + 1];
     size_t first = sizeof(digits) - 1;
     digits[first] = '\0';
     do {
-        digits[--first] = (char)('0' + pop_digit(&a));
+        uint32_t nine = divide(&a, 1000000000);
+        for (int i = 0; i < 9; i++, nine /= 10) {
+            digits[--first] = (char)('0' + nine % 10);
+        }
     } while (!amount_is_zero(a));
+    while (digits[first] == '0' && digits[first + 1] != '\0') {
+        first++;
+    }
     memcpy(text, digits + first, sizeof(digits) - first);
 }
 
