@@ -113,8 +113,20 @@ struct device_welcome {
 size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const struct device_challenge *challenge);
 /* `text` has device_frame_room(welcome->config) bytes. */
 size_t device_frame_welcome(char *text, const struct device_welcome *welcome);
-/* `text` has device_frame_room(delivery->config) bytes. */
-size_t device_frame_payment(char *text, const struct store_delivery *delivery, int64_t now_ms);
+
+/* What the frames of one payment have in common, whomever they are for: kept from one frame to the next. All zero: nothing yet. */
+struct device_body {
+    enum chain chain; /* of which payment; when it was stored, and how old it was */
+    uint8_t hash[PAYMENT_HASH_SIZE];
+    uint32_t output;
+    int64_t stored_at_ms, age_s;
+    size_t length;
+    char text[DEVICE_FRAME_SIZE];
+};
+
+/* `text` has device_frame_room(delivery->config) bytes. `body` is the one of the frame before, and then of this one. */
+size_t device_frame_payment(char *text, const struct store_delivery *delivery, int64_t now_ms,
+                            struct device_body *body);
 size_t device_frame_gap(char text[DEVICE_FRAME_SIZE], uint64_t from, uint64_t to, const char *reason);
 size_t device_frame_noted(char text[DEVICE_FRAME_SIZE], uint64_t seq);
 /* `text` has device_frame_room(config) bytes. */

@@ -33,7 +33,7 @@ static void offer_payment(struct device *device, const struct store_delivery *de
     }
     char small[DEVICE_FRAME_SIZE];
     char *text = delivery->config != NULL ? cs_alloc(device_frame_room(delivery->config)) : small;
-    size_t length = device_frame_payment(text, delivery, clock_wall_ms());
+    size_t length = device_frame_payment(text, delivery, clock_wall_ms(), &device->push->body);
     device_send(device, SENT_PAYMENT, text, length);
     if (text != small) {
         free(text);

@@ -29,6 +29,31 @@ __attribute__((format(printf, 2, 3))) static void append(struct text *text, cons
     text->at += (size_t)written;
 }
 
+/* Without printf, for what is sent for every payment. */
+static void append_bytes(struct text *text, const char *bytes, size_t length)
+{
+    assert(length < text->size - text->at);
+    memcpy(text->bytes + text->at, bytes, length);
+    text->at += length;
+    text->bytes[text->at] = '\0';
+}
+
+static void append_text(struct text *text, const char *value)
+{
+    append_bytes(text, value, strlen(value));
+}
+
+static void append_number(struct text *text, uint64_t number)
+{
+    char digits[20];
+    size_t first = sizeof(digits);
+    do {
+        digits[--first] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    append_bytes(text, digits + first, sizeof(digits) - first);
+}
+
 /* The inside of a JSON string, of at most `most` bytes of `value`; never cut within an UTF-8 character (RFC
  * 3629). */
 static void append_escaped(struct text *text, const char *value, size_t most)
@@ -102,43 +127,85 @@ static int64_t age_ms(const struct store_delivery *delivery, int64_t now_ms)
     return now_ms > since_ms ? now_ms - since_ms : 0;
 }
 
-static void append_payment(struct text *frame, const struct store_delivery *delivery, int64_t now_ms)
+static void append_address(struct text *frame, const char *name, const struct address *address)
 {
-    const struct payment *payment = &delivery->payment;
-    char hash[PAYMENT_HASH_TEXT], to[ADDRESS_TEXT_SIZE], amount[AMOUNT_RAW_SIZE], stored_at[CLOCK_TEXT_SIZE];
-    hex_encode_upper(payment->hash, PAYMENT_HASH_SIZE, hash);
-    address_format(&payment->to, to);
-    amount_format_raw(payment->amount, amount);
-    clock_format_ms(delivery->stored_at_ms, stored_at);
-    int64_t age_s = age_ms(delivery, now_ms) / 1000;
-
-    append(frame, "{\"chain\":\"%s\",\"hash\":\"%s\",\"output\":%" PRIu32,
-           chain_text((enum chain)payment->to.chain), hash, payment->output);
-    if (payment->from.length > 0) {
-        char from[ADDRESS_TEXT_SIZE];
-        address_format(&payment->from, from);
-        append(frame, ",\"from\":\"%s\"", from);
-    }
-    append(frame, ",\"to\":\"%s\",\"amount\":\"%s\"", to, amount);
-    if (payment->asset[0] != '\0') {
-        append(frame, ",\"asset\":\"");
-        append_escaped(frame, payment->asset, PAYMENT_ASSET_SIZE);
-        append(frame, "\"");
-    }
-    append(frame, ",\"stored_at\":\"%s\",\"age_s\":%" PRId64 "}", stored_at, age_s);
+    char text[ADDRESS_TEXT_SIZE];
+    address_format(address, text);
+    append_text(frame, name);
+    append_text(frame, text);
 }
 
-size_t device_frame_payment(char *text, const struct store_delivery *delivery, int64_t now_ms)
+static void append_payment(struct text *frame, const struct store_delivery *delivery, int64_t age_s)
 {
-    struct text frame = text_in(text, device_frame_room(delivery->config));
-    append(&frame, "{\"type\":\"payment\",\"seq\":%" PRIu64 ",\"config_version\":%" PRIu64, delivery->seq,
-           delivery->config_version);
-    if (delivery->config != NULL) {
-        append(&frame, ",\"config\":%s", delivery->config);
+    const struct payment *payment = &delivery->payment;
+    char hash[PAYMENT_HASH_TEXT], amount[AMOUNT_RAW_SIZE], stored_at[CLOCK_TEXT_SIZE];
+    hex_encode_upper(payment->hash, PAYMENT_HASH_SIZE, hash);
+    amount_format_raw(payment->amount, amount);
+    clock_format_ms(delivery->stored_at_ms, stored_at);
+
+    append_text(frame, "{\"chain\":\"");
+    append_text(frame, chain_text((enum chain)payment->to.chain));
+    append_text(frame, "\",\"hash\":\"");
+    append_text(frame, hash);
+    append_text(frame, "\",\"output\":");
+    append_number(frame, payment->output);
+    if (payment->from.length > 0) {
+        append_address(frame, ",\"from\":\"", &payment->from);
+        append_text(frame, "\"");
     }
-    append(&frame, ",\"payment\":");
-    append_payment(&frame, delivery, now_ms);
-    append(&frame, "}");
+    append_address(frame, ",\"to\":\"", &payment->to);
+    append_text(frame, "\",\"amount\":\"");
+    append_text(frame, amount);
+    if (payment->asset[0] != '\0') {
+        append_text(frame, "\",\"asset\":\"");
+        append_escaped(frame, payment->asset, PAYMENT_ASSET_SIZE);
+    }
+    append_text(frame, "\",\"stored_at\":\"");
+    append_text(frame, stored_at);
+    append_text(frame, "\",\"age_s\":");
+    append_number(frame, (uint64_t)age_s);
+    append_text(frame, "}");
+}
+
+static bool is_body_of(const struct device_body *body, const struct store_delivery *delivery, int64_t age_s)
+{
+    const struct payment *payment = &delivery->payment;
+    return body->length > 0 && memcmp(body->hash, payment->hash, sizeof(body->hash)) == 0 &&
+           body->output == payment->output && body->chain == (enum chain)payment->to.chain &&
+           body->stored_at_ms == delivery->stored_at_ms && body->age_s == age_s;
+}
+
+static void make_body(struct device_body *body, const struct store_delivery *delivery, int64_t age_s)
+{
+    struct text text = text_in(body->text, sizeof(body->text));
+    append_payment(&text, delivery, age_s);
+    body->length = text.at;
+    body->chain = (enum chain)delivery->payment.to.chain;
+    memcpy(body->hash, delivery->payment.hash, sizeof(body->hash));
+    body->output = delivery->payment.output;
+    body->stored_at_ms = delivery->stored_at_ms;
+    body->age_s = age_s;
+}
+
+size_t device_frame_payment(char *text, const struct store_delivery *delivery, int64_t now_ms,
+                            struct device_body *body)
+{
+    int64_t age_s = age_ms(delivery, now_ms) / 1000;
+    if (!is_body_of(body, delivery, age_s)) {
+        make_body(body, delivery, age_s);
+    }
+    struct text frame = text_in(text, device_frame_room(delivery->config));
+    append_text(&frame, "{\"type\":\"payment\",\"seq\":");
+    append_number(&frame, delivery->seq);
+    append_text(&frame, ",\"config_version\":");
+    append_number(&frame, delivery->config_version);
+    if (delivery->config != NULL) {
+        append_text(&frame, ",\"config\":");
+        append_text(&frame, delivery->config);
+    }
+    append_text(&frame, ",\"payment\":");
+    append_bytes(&frame, body->text, body->length);
+    append_text(&frame, "}");
     return frame.at;
 }
 

@@ -136,6 +136,7 @@ struct push {
     struct heard *heard;
     struct legacy_server *legacy;
     struct nano_server *nano;
+    struct device_body body; /* of the payment that was sent last: it may have others to go to */
     struct device *stalled_first, *stalled_last;
     struct ending *endings;
 };

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,73 @@ static void a_status_tells_what_it_tells_and_nothing_else(void **state)
     assert_refused("{\"type\":\"status\",\"config_version\":\"7\"}", "invalid");
 }
 
+/* With a space in it, it is none of those that are read without a tree. */
+static void assert_read_as_with_a_space(const char *text)
+{
+    char spaced[200];
+    struct device_frame frame, other;
+    struct device_problem problem;
+    snprintf(spaced, sizeof(spaced), "{ %s", text + 1);
+    char *exact = malloc(strlen(text)); /* so that reading past it is found */
+    assert_non_null(exact);
+    memcpy(exact, text, strlen(text));
+    enum cs_err err = device_frame_read(exact, strlen(text), &frame, &problem);
+    free(exact);
+    assert_int_equal(err, device_frame_read(spaced, strlen(spaced), &other, &problem));
+    assert_true(err != CS_OK || (frame.type == other.type && frame.outcome.seq == other.outcome.seq));
+}
+
+static void an_ack_means_the_same_however_it_is_written(void **state)
+{
+    (void)state;
+    static const char *const NUMBERS[] = {
+        "0",
+        "1",
+        "9",
+        "10",
+        "123456789012345678",
+        "999999999999999999",
+        "1000000000000000000",
+        "00",
+        "01",
+        "-1",
+        "1.0",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551617",
+        "",
+        "1e2",
+        "\"1\"",
+        "1,\"a\":2",
+        "1,\"type\":\"hello\"",
+        "1,\"seq\":2",
+        "1x",
+    };
+    static const char *const ENDS[] = {
+        "}",
+        "",
+        "}}",
+        "} ",
+        ",}",
+        ",\"mac\":\"00112233445566778899aabbccddeeff\"}",
+        ",\"mac\":\"00112233445566778899aabbccddeef\"}",
+        ",\"mac\":\"00112233445566778899aabbccddeefff\"}",
+        ",\"mac\":\"00112233445566778899AABBCCDDEEFF\"}",
+        ",\"mac\":\"00112233445566\"78899aabbccddeeff\"}",
+        ",\"mac\":\"001122334455667788\\xaabbccddeeff\"}",
+        ",\"mac\":\"00112233445566778899aabbccddeeff\" ",
+        ",\"mac\":\"00112233445566778899aabbccddeeff\",\"mac\":\"\"}",
+        ",\"sig\":\"00112233445566778899aabbccddeeff\"}",
+    };
+    for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(NUMBERS[0]); i++) {
+        for (size_t j = 0; j < sizeof(ENDS) / sizeof(ENDS[0]); j++) {
+            char text[180];
+            snprintf(text, sizeof(text), "{\"type\":\"ack\",\"seq\":%s%s", NUMBERS[i], ENDS[j]);
+            assert_read_as_with_a_space(text);
+        }
+    }
+}
+
 static void acks_and_outcomes_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -260,7 +328,8 @@ static void a_payment_says_all_that_a_device_needs(void **state)
     (void)state;
     struct store_delivery delivery = some_delivery();
     char text[DEVICE_FRAME_SIZE], from[ADDRESS_TEXT_SIZE], to[ADDRESS_TEXT_SIZE], expected[DEVICE_FRAME_SIZE];
-    size_t length = device_frame_payment(text, &delivery, delivery.stored_at_ms + 7999);
+    size_t length =
+        device_frame_payment(text, &delivery, delivery.stored_at_ms + 7999, &(struct device_body){0});
     json_decref(parse(text, length));
     address_format(&delivery.payment.from, from);
     address_format(&delivery.payment.to, to);
@@ -275,10 +344,35 @@ static void a_payment_says_all_that_a_device_needs(void **state)
     assert_string_equal(text, expected);
 }
 
+/* Whatever frame was made before, and from whichever delivery. */
+static void frames_of_one_payment_say_the_same_of_it(void **state)
+{
+    (void)state;
+    struct store_delivery first = some_delivery(), delivery;
+    struct device_body kept = {0};
+    for (unsigned i = 0; i < 1000; i++) {
+        unsigned what = randombytes_uniform(8);
+        delivery = first;
+        delivery.seq = i + 1;
+        delivery.payment.hash[31] ^= what == 1 ? 1 : 0;
+        delivery.payment.output = what == 2 ? 1 : 0;
+        delivery.stored_at_ms += what == 3 ? 1 : 0;
+        delivery.config_version = what == 4 ? 8 : 7;
+        delivery.config = what == 5 ? "{}" : NULL;
+        int64_t now_ms = delivery.stored_at_ms + (what == 6 ? 1000 : 0);
+        struct device_body fresh = {0};
+        char text[DEVICE_FRAME_SIZE + 2], right[DEVICE_FRAME_SIZE + 2];
+        size_t length = device_frame_payment(right, &delivery, now_ms, &fresh);
+        assert_int_equal(device_frame_payment(text, &delivery, now_ms, &kept), length);
+        assert_string_equal(text, right);
+        json_decref(parse(text, length));
+    }
+}
+
 static json_int_t age_of(const struct store_delivery *delivery, int64_t now_ms)
 {
     char text[DEVICE_FRAME_SIZE];
-    json_t *frame = parse(text, device_frame_payment(text, delivery, now_ms));
+    json_t *frame = parse(text, device_frame_payment(text, delivery, now_ms, &(struct device_body){0}));
     json_int_t age_s = json_integer_value(json_object_get(json_object_get(frame, "payment"), "age_s"));
     json_decref(frame);
     return age_s;
@@ -309,7 +403,7 @@ static void asset_and_sender_are_there_when_the_chain_has_them(void **state)
     delivery.payment.from.length = 0;
     strcpy(delivery.payment.asset, "A\"\\\x01");
     char text[DEVICE_FRAME_SIZE];
-    size_t length = device_frame_payment(text, &delivery, 0);
+    size_t length = device_frame_payment(text, &delivery, 0, &(struct device_body){0});
     json_t *frame = parse(text, length);
     json_t *payment = json_object_get(frame, "payment");
     assert_null(json_object_get(payment, "from"));
@@ -328,7 +422,7 @@ static void the_longest_payment_fits(void **state)
     delivery.payment.asset[PAYMENT_ASSET_SIZE - 1] = '\0';
     char text[DEVICE_FRAME_SIZE];
     delivery.stored_at_ms = 0;
-    size_t length = device_frame_payment(text, &delivery, INT64_MAX);
+    size_t length = device_frame_payment(text, &delivery, INT64_MAX, &(struct device_body){0});
     json_decref(parse(text, length));
 }
 
@@ -340,7 +434,7 @@ static void an_older_config_travels_with_its_payment(void **state)
         "{\"type\":\"payment\",\"seq\":1235,\"config_version\":7,\"config\":{\"addresses\":[]},\"payment\":{";
     delivery.config = "{\"addresses\":[]}";
     char *text = malloc(device_frame_room(delivery.config));
-    device_frame_payment(text, &delivery, 0);
+    device_frame_payment(text, &delivery, 0, &(struct device_body){0});
     assert_memory_equal(text, start, strlen(start));
     free(text);
 }
@@ -360,7 +454,7 @@ static void a_config_of_any_length_fits(void **state)
     assert_true(device_frame_config(text, INT64_MAX, body) > count);
     const struct device_welcome welcome = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, body};
     assert_true(device_frame_welcome(text, &welcome) > count);
-    assert_true(device_frame_payment(text, &delivery, INT64_MAX) > count);
+    assert_true(device_frame_payment(text, &delivery, INT64_MAX, &(struct device_body){0}) > count);
     free(text);
     free(body);
 }
@@ -578,10 +672,12 @@ int main(void)
         cmocka_unit_test(a_hello_with_a_wrong_member_is_refused),
         cmocka_unit_test(acks_and_outcomes_are_read),
         cmocka_unit_test(a_status_tells_what_it_tells_and_nothing_else),
+        cmocka_unit_test(an_ack_means_the_same_however_it_is_written),
         cmocka_unit_test(acks_and_outcomes_out_of_range_are_refused),
         cmocka_unit_test(what_is_no_frame_is_refused),
         cmocka_unit_test(nesting_past_four_levels_is_refused),
         cmocka_unit_test(a_payment_says_all_that_a_device_needs),
+        cmocka_unit_test(frames_of_one_payment_say_the_same_of_it),
         cmocka_unit_test(what_was_found_later_is_as_old_as_the_node_knows_it),
         cmocka_unit_test(asset_and_sender_are_there_when_the_chain_has_them),
         cmocka_unit_test(the_longest_payment_fits),

@@ -169,7 +169,7 @@ static const char *payment(char text[TEXT_SIZE], uint64_t seq, uint8_t which, ui
     delivery.payment.to = address_from_nano_key((const uint8_t[32]){0});
     bool read = amount_parse_raw("1000000000000000000000000000", &delivery.payment.amount);
     assert_true(read);
-    device_frame_payment(text, &delivery, TIME_MS);
+    device_frame_payment(text, &delivery, TIME_MS, &(struct device_body){0});
     return text;
 }
 
