@@ -56,11 +56,31 @@ static void check_taken(const struct device_frame *frame, size_t size)
     }
 }
 
+/* With a space in it, it is no ack of those that are read without a tree. */
+static void check_spaced(const char *text, size_t size, enum cs_err err, const struct device_frame *frame)
+{
+    struct device_frame other;
+    struct device_problem problem;
+    if (size == 0 || text[0] != '{') {
+        return;
+    }
+    char *spaced = malloc(size + 1);
+    must(spaced != NULL);
+    spaced[0] = '{';
+    spaced[1] = ' ';
+    memcpy(spaced + 2, text + 1, size - 1);
+    must(device_frame_read(spaced, size + 1, &other, &problem) == err);
+    must(err != CS_OK || (frame->type == other.type && frame->outcome.seq == other.outcome.seq));
+    free(spaced);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct device_frame frame;
     struct device_problem problem;
-    if (device_frame_read((const char *)data, size, &frame, &problem) == CS_OK) {
+    enum cs_err err = device_frame_read((const char *)data, size, &frame, &problem);
+    check_spaced((const char *)data, size, err, &frame);
+    if (err == CS_OK) {
         check_taken(&frame, size);
         return 0;
     }
