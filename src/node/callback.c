@@ -190,12 +190,13 @@ static void on_waiting(void *context, enum cs_err err, enum store_payment_outcom
 }
 
 static void submit(struct callback *callback, struct http_request *request, const struct notice *notice,
-                   const struct payment *payment)
+                   const struct payment *payment, uint64_t began_ns)
 {
     uint8_t proof[BLOCK_PACKED_SIZE];
     block_pack(&notice->block, proof);
     struct pending *pending = cs_alloc(sizeof(*pending));
     *pending = (struct pending){callback, request, *payment, clock_wall_ms()};
+    (void)store_observe_stage(callback->store, STORE_STAGE_CHECK, began_ns);
     /* Deferred first: the writer may be done before the submission has returned. */
     http_request_defer(request);
     size_t size;
@@ -223,7 +224,8 @@ static bool wants_signature(const struct callback *callback)
     return true;
 }
 
-static void take_notice(struct callback *callback, struct http_request *request, const struct notice *notice)
+static void take_notice(struct callback *callback, struct http_request *request, const struct notice *notice,
+                        uint64_t began_ns)
 {
     if (callback->sink.alive != NULL) {
         callback->sink.alive(callback->sink.context);
@@ -251,11 +253,12 @@ static void take_notice(struct callback *callback, struct http_request *request,
             return;
         }
     }
-    submit(callback, request, notice, &payment);
+    submit(callback, request, notice, &payment, began_ns);
 }
 
 static void take_body(struct callback *callback, struct http_request *request)
 {
+    uint64_t began_ns = clock_monotonic_ns();
     size_t size;
     const char *body = http_request_body(request, &size);
     char json_error[JSON_ERROR_SIZE];
@@ -272,7 +275,7 @@ static void take_body(struct callback *callback, struct http_request *request)
         refuse_notice(callback, request, verdict, error);
         return;
     }
-    take_notice(callback, request, &notice);
+    take_notice(callback, request, &notice, began_ns);
 }
 
 /* ---- routes -------------------------------------------------------------------------------------------- */

@@ -185,6 +185,7 @@ void nano_source_take(struct nano_source *source, size_t from, const struct noti
                       uint64_t receive_height)
 {
     assert(node_loop_is_mine(source->options.loop));
+    uint64_t began_ns = clock_monotonic_ns();
     if (!notice->is_send) {
         count(source, RESULT_NOT_A_SEND);
         return;
@@ -205,6 +206,7 @@ void nano_source_take(struct nano_source *source, size_t from, const struct noti
         return;
     }
     block_pack(&notice->block, waiting.proof);
+    (void)store_observe_stage(source->options.store, STORE_STAGE_CHECK, began_ns);
     /* Behind those that wait already: in the order of the node. */
     if (source->count > 0 || !submit(source, &waiting)) {
         keep(source, &waiting);

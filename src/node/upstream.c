@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "node/upstream_internal.h"
 
-
 #define POSTS_MOST   65536
 #define TICK_MS      1000
 #define WAITING_MOST 4096 /* calls of the RPC */

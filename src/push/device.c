@@ -124,10 +124,23 @@ void device_refuse_begin(struct device *device, enum cs_err err)
 
 /* ---- the device speaks --------------------------------------------------------------------------------- */
 
-static void on_ack(struct device *device, uint64_t seq)
+/* False when that was never sent: the session ends. */
+static bool take_ack(struct device *device, uint64_t seq)
 {
     if (outbox_ack(&device->outbox, seq) != CS_OK) {
         device_break_protocol(device, "ack_ahead", "\"seq\" is above the highest that was sent");
+        return false;
+    }
+    if (device->timed_seq != 0 && seq >= device->timed_seq) {
+        (void)store_observe_stage(device->push->store, STORE_STAGE_ACK, device->timed_ns);
+        device->timed_seq = 0;
+    }
+    return true;
+}
+
+static void on_ack(struct device *device, uint64_t seq)
+{
+    if (!take_ack(device, seq)) {
         return;
     }
     device_wait_ack(device, seq);
@@ -136,8 +149,7 @@ static void on_ack(struct device *device, uint64_t seq)
 
 static void on_outcome(struct device *device, const struct store_outcome *outcome)
 {
-    if (outbox_ack(&device->outbox, outcome->seq) != CS_OK) {
-        device_break_protocol(device, "ack_ahead", "\"seq\" is above the highest that was sent");
+    if (!take_ack(device, outcome->seq)) {
         return;
     }
     /* Reading stops while one waits, so there is none. Should one be there all the same, it is repeated by

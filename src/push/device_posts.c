@@ -22,14 +22,15 @@ static bool can_be_priced(const struct device *device, const struct store_delive
            version == device->config_before;
 }
 
-static void offer_payment(struct device *device, const struct store_delivery *delivery)
+/* True when it was sent. */
+static bool offer_payment(struct device *device, const struct store_delivery *delivery)
 {
     if (!can_be_priced(device, delivery)) {
         outbox_raise(&device->outbox, delivery->seq);
-        return;
+        return false;
     }
     if (!outbox_offer(&device->outbox, delivery->seq, delivery->seq) || !device_has_room(device)) {
-        return;
+        return false;
     }
     char small[DEVICE_FRAME_SIZE];
     char *text = delivery->config != NULL ? cs_alloc(device_frame_room(delivery->config)) : small;
@@ -37,6 +38,20 @@ static void offer_payment(struct device *device, const struct store_delivery *de
     device_send(device, SENT_PAYMENT, text, length);
     if (text != small) {
         free(text);
+    }
+    return true;
+}
+
+/* One ack at a time is timed, as TCP does it (RFC 6298, section 3): it needs no memory for each payment that is out. */
+static void offer_live(struct device *device, const struct store_delivery *delivery)
+{
+    if (!offer_payment(device, delivery)) {
+        return;
+    }
+    uint64_t now_ns = store_observe_stage(device->push->store, STORE_STAGE_PUSH, delivery->committed_ns);
+    if (device->timed_seq == 0) {
+        device->timed_seq = delivery->seq;
+        device->timed_ns = now_ns;
     }
 }
 
@@ -88,7 +103,7 @@ static void take_page(struct device *device, const struct post *post)
             widen_gap(device, &gap, delivery->seq, delivery->reason);
         } else {
             offer_gap(device, &gap);
-            offer_payment(device, delivery);
+            (void)offer_payment(device, delivery);
         }
         next = delivery->seq + 1;
     }
@@ -188,7 +203,7 @@ void device_take_post(struct push *push, const struct post *post)
         take_outcome(device, post);
         return;
     case POST_LIVE:
-        offer_payment(device, &post->deliveries[0]);
+        offer_live(device, &post->deliveries[0]);
         device_advance(device);
         return;
     case POST_RAISED:

@@ -45,6 +45,7 @@ struct device {
     bool sealed;                      /* from the welcome on every frame carries a MAC */
     struct store_session store;
     struct outbox outbox;
+    uint64_t timed_seq, timed_ns; /* the payment whose ack is timed, and when it was sent; 0: none */
     uint64_t config_version, config_before; /* the device has been told these in this session; 0: none */
     struct device_standing standing;        /* told last */
     const char *unproven;                   /* why its addresses are not proven; NULL: they are */

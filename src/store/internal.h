@@ -150,6 +150,7 @@ struct command_kind {
 struct command {
     struct inbox_node node; /* first */
     const struct command_kind *kind;
+    uint64_t submitted_ns; /* of the news of a payment; else 0 */
     enum cs_err err;
 };
 
@@ -187,7 +188,8 @@ struct recent_delivery {
 };
 
 struct batch {
-    int64_t now_ms;  /* one time for the whole batch */
+    int64_t now_ms; /* one time for the whole batch */
+    uint64_t began_ns, written_ns, committed_ns;
     int64_t changes; /* sqlite3_total_changes64 when it began */
     bool failed;
     struct device *dirty;
@@ -240,6 +242,7 @@ struct store {
     _Atomic bool
         wal_nearly_done; /* little of the WAL is left to checkpoint, and it is long enough to begin anew */
 
+    struct metrics_histogram *stages[STORE_STAGES];
     metrics_count *batches, *commands, *payments[STORE_PAYMENT_OUTCOMES], *below_minimum, *acks, *outcomes,
         *contradictions, *expired, *full_commits, *pages, *checkpoints, *payment_refusals, *rollbacks, *flaps;
 };

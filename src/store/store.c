@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/internal.h"
 
@@ -56,6 +57,27 @@ static void add_metrics(struct store *store)
         *counters[i].count =
             metrics_add_counter(metrics, counters[i].name, counters[i].labels, counters[i].help);
     }
+}
+
+static void add_histograms(struct store *store)
+{
+    static const char *const labels[STORE_STAGES] = {
+        [STORE_STAGE_CHECK] = "stage=\"check\"", [STORE_STAGE_QUEUE] = "stage=\"queue\"",
+        [STORE_STAGE_WRITE] = "stage=\"write\"", [STORE_STAGE_COMMIT] = "stage=\"commit\"",
+        [STORE_STAGE_PUSH] = "stage=\"push\"",   [STORE_STAGE_ACK] = "stage=\"ack\"",
+    };
+    for (size_t i = 0; i < STORE_STAGES; i++) {
+        store->stages[i] =
+            metrics_add_histogram(store->options.metrics, "coinslot_payment_stage_seconds", labels[i],
+                                  "How long payments took in each stage, from their news to the ack.");
+    }
+}
+
+uint64_t store_observe_stage(struct store *store, enum store_stage stage, uint64_t since_ns)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    metrics_observe_ns(store->stages[stage], (int64_t)(now_ns - since_ns));
+    return now_ns;
 }
 
 static int64_t read_inbox(void *store)
@@ -262,6 +284,7 @@ enum cs_err store_open(const struct store_options *options, struct store **opene
     store->checkpointer = checkpoint_open(store);
     add_metrics(store);
     add_gauges(store);
+    add_histograms(store);
     *opened = store;
     return CS_OK;
 }

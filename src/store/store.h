@@ -64,7 +64,19 @@ struct store_delivery {
      */
     const char *config;
     struct payment payment;
+    uint64_t committed_ns; /* clock_monotonic_ns, while it is told live; else 0 */
 };
+
+/* What a payment goes through; coinslot_payment_stage_seconds says how long it took in each. */
+enum store_stage {
+    STORE_STAGE_CHECK,  /* from its news to the writer's inbox */
+    STORE_STAGE_QUEUE,  /* in the inbox, until its transaction begins */
+    STORE_STAGE_WRITE,  /* in the transaction, with all that share it, until the commit */
+    STORE_STAGE_COMMIT, /* until it is on the disk */
+    STORE_STAGE_PUSH,   /* until its frame is queued for its device's socket; where nothing older waits */
+    STORE_STAGE_ACK,    /* until that device's ack is here; one payment of a session is timed at a time */
+};
+#define STORE_STAGES 6
 
 /* A session of the push server as the store knows it. `handle` is the push server's own number for it. */
 struct store_session {
@@ -147,6 +159,8 @@ void store_hash_token(struct store *store, const char *token, uint8_t hash[STORE
 
 const char *store_epoch(const struct store *store); /* 32 hex digits, random, new after a restore */
 int64_t store_inbox_count(struct store *store);
+/* Any thread. It took from `since_ns` (clock_monotonic_ns) until now, which is returned. */
+uint64_t store_observe_stage(struct store *store, enum store_stage stage, uint64_t since_ns);
 /* NULL when payments are taken, else why they are not, in words. */
 const char *store_refusal(struct store *store);
 

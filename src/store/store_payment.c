@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/internal.h"
 
@@ -224,7 +225,11 @@ enum cs_err payment_store(struct store *store, struct payment_work *work)
 void payment_tell(struct store *store, const struct payment_work *work)
 {
     struct store_delivery delivery = {
-        .state = DELIVERY_SENT, .stored_at_ms = work->stored_at_ms, .payment = work->payment};
+        .state = DELIVERY_SENT,
+        .stored_at_ms = work->stored_at_ms,
+        .payment = work->payment,
+        .committed_ns = store->batch.committed_ns,
+    };
     for (size_t i = 0; i < work->post_count; i++) {
         const struct payment_post *post = &work->posts[i];
         delivery.seq = post->seq;
@@ -280,6 +285,7 @@ static const struct command_kind PAYMENT_KIND = {"payment",         false,      
 enum cs_err payment_submit(struct store *store, struct command *command)
 {
     bool low = atomic_load_explicit(&store->disk_low, memory_order_relaxed);
+    command->submitted_ns = clock_monotonic_ns();
     enum cs_err err = low ? CS_EFULL : writer_submit(store, command);
     if (err != CS_OK) {
         metrics_add(store->payment_refusals, 1);

@@ -157,7 +157,9 @@ int64_t writer_recent_delivery(struct store *store, int64_t device, uint64_t seq
 
 void writer_begin(struct store *store)
 {
-    store->batch = (struct batch){.now_ms = clock_wall_ms(), .changes = sqlite3_total_changes64(store->db)};
+    store->batch = (struct batch){.now_ms = clock_wall_ms(),
+                                  .began_ns = clock_monotonic_ns(),
+                                  .changes = sqlite3_total_changes64(store->db)};
     (void)writer_run(store, store->batch_sql[BEGIN]);
 }
 
@@ -220,7 +222,9 @@ enum cs_err writer_commit(struct store *store)
 {
     write_cursors(store);
     write_hour(store);
+    store->batch.written_ns = clock_monotonic_ns();
     (void)writer_run(store, store->batch_sql[COMMIT]);
+    store->batch.committed_ns = clock_monotonic_ns();
     bool failed = store->batch.failed;
     if (failed && !sqlite3_get_autocommit(store->db)) {
         /* A full disk may have rolled back already; when it has not, we do. */
@@ -249,6 +253,16 @@ enum cs_err writer_commit(struct store *store)
     return CS_OK;
 }
 
+static void observe_stages(struct store *store, uint64_t submitted_ns)
+{
+    const struct batch *batch = &store->batch;
+    const uint64_t ends_ns[] = {submitted_ns, batch->began_ns, batch->written_ns, batch->committed_ns};
+    static const enum store_stage stages[] = {STORE_STAGE_QUEUE, STORE_STAGE_WRITE, STORE_STAGE_COMMIT};
+    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+        metrics_observe_ns(store->stages[stages[i]], (int64_t)(ends_ns[i + 1] - ends_ns[i]));
+    }
+}
+
 /* Applies from `first` on, up to the first command that ends the batch; returns what is left. */
 static struct inbox_node *apply(struct store *store, struct inbox_node *first)
 {
@@ -275,6 +289,9 @@ static void run_batch(struct store *store, struct inbox_node *first)
             next = node->next; /* finish frees the command */
             struct command *command = (struct command *)node;
             command->err = committed != CS_OK ? committed : command->err;
+            if (command->err == CS_OK && command->submitted_ns != 0) {
+                observe_stages(store, command->submitted_ns);
+            }
             if (command->err == CS_OK && command->kind->committed != NULL) {
                 command->kind->committed(store, command);
             }

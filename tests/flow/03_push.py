@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 
@@ -42,6 +43,31 @@ def numbered(hashes, first=1):
 
 
 # ---- the whole way --------------------------------------------------------------------------------------------------
+
+
+def stages(relay):
+    """How many payments were timed in each stage."""
+    found = {re.search(r'stage="(\w+)"', name)[1]: int(value) for name, value in relay.metrics().items() if "stage_seconds_count" in name}
+    assert list(found) == ["check", "queue", "write", "commit", "push", "ack"]
+    return tuple(found.values())
+
+
+def test_each_stage_of_a_payment_is_timed_and_one_ack_at_a_time(relay, connect, device, payer, shop):
+    assert stages(relay) == (0, 0, 0, 0, 0, 0)
+    pay(relay, payer, shop)
+    assert stages(relay) == (1, 1, 1, 1, 0, 0), "nobody was there to have it"
+    session = connect(relay)
+    session.greet(device)
+    take(session, 1)
+    session.send(type="ack", seq=1)
+    pay(relay, payer, shop, count=3)
+    take(session, 3)
+    assert stages(relay) == (4, 4, 4, 4, 3, 0)
+    session.send(type="ack", seq=4)
+    wait_until(lambda: stages(relay) == (4, 4, 4, 4, 3, 1))
+    text = relay.rest("GET", "/metrics").value
+    assert "# TYPE coinslot_payment_stage_seconds histogram\n" in text
+    assert 'coinslot_payment_stage_seconds_bucket{stage="commit",le="+Inf"} 4\n' in text
 
 
 def test_the_whole_way_of_a_payment_is_shown_with_all_its_times(relay, device, payer, shop, make_meter):

@@ -44,6 +44,14 @@ static struct {
 
 static struct store *const STORE = (struct store *)(void *)&fake;
 
+uint64_t store_observe_stage(struct store *store, enum store_stage stage, uint64_t since_ns)
+{
+    (void)store;
+    assert_int_equal(stage, STORE_STAGE_CHECK);
+    assert_true(since_ns > 0);
+    return since_ns;
+}
+
 bool store_knows_address(struct store *store, const struct address *address)
 {
     assert_ptr_equal(store, STORE);
