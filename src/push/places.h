@@ -62,7 +62,7 @@ void places_tell(struct places *places, const struct address *address,
 
 /* True when something waits to be handed to the store. */
 bool places_are_waiting(const struct places *places);
-/* Hands it over, in the order of waiting, until the store refuses or it is enough for now. Called every few milliseconds while something waits. */
+/* Hands it over, in the order of waiting, until the store refuses, or PLACES_AT_ONCE are with it. Called every few milliseconds while something waits. */
 void places_retry(struct places *places);
 
 /* In effect in the store. Any thread. */
