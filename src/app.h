@@ -12,6 +12,7 @@
  *   http        libmicrohttpd's pool: callback and admin API                            http/http.c
  *   acceptor    takes HTTP connections, or turns them away                              http/acceptor.c
  *   deadlines   cuts HTTP connections whose request does not come                       http/deadlines.c
+ *   pool        libuv's: key pairs ahead of the devices; names of nodes               push/exchange.c, node/nano_lookup.c
  *
  * They share the store's inbox, its directory under a read lock, and each one's mailbox; nothing else.
  */

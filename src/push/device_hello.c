@@ -17,9 +17,9 @@ void device_challenge(struct device *device)
     struct device_challenge challenge = {.epoch = store_epoch(device->push->store)};
     struct device_greeting keys = {0};
     randombytes_buf(challenge.nonce, sizeof(challenge.nonce));
-    crypto_kx_keypair(keys.exchange_public, keys.exchange_secret);
+    exchange_take(device->push->exchange, &keys.exchange);
     store_relay_key(device->push->store, 0, keys.relay_public, keys.relay_secret);
-    memcpy(challenge.key, keys.exchange_public, sizeof(challenge.key));
+    memcpy(challenge.key, keys.exchange.public_key, sizeof(challenge.key));
     memcpy(challenge.relay, keys.relay_public, sizeof(challenge.relay));
     char text[DEVICE_FRAME_SIZE];
     size_t length = device_frame_challenge(text, &challenge);
@@ -130,7 +130,7 @@ static bool agree(struct device *device, const struct device_hello *hello)
 {
     const struct device_greeting *greeting = device->greeting;
     device->channel = cs_alloc(sizeof(*device->channel));
-    if (!proof_agree_as_relay(device->channel, greeting->exchange_public, greeting->exchange_secret,
+    if (!proof_agree_as_relay(device->channel, greeting->exchange.public_key, greeting->exchange.secret_key,
                               hello->key)) {
         device_break_protocol(device, "invalid",
                               "\"key\" is a point of low order: no secret can be made with it");

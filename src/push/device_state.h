@@ -6,6 +6,7 @@
 #define COINSLOT_PUSH_DEVICE_STATE_H
 
 #include "delivery/outbox.h"
+#include "push/exchange.h"
 #include "push/session.h"
 
 enum device_phase {
@@ -18,7 +19,7 @@ enum device_phase {
 /* What is remembered of the beginning, until the welcome. */
 struct device_greeting {
     uint8_t relay_public[PROOF_PUBLIC_SIZE], relay_secret[PROOF_SECRET_SIZE];
-    uint8_t exchange_public[PROOF_EXCHANGE_SIZE], exchange_secret[PROOF_EXCHANGE_SIZE];
+    struct exchange_pair exchange;
     /* Of a session by key, from its hello on. */
     char device[STORE_ID_SIZE];
     uint8_t device_key[PROOF_PUBLIC_SIZE];

@@ -17,6 +17,7 @@
 #include "push/push.h"
 
 struct device;
+struct exchange;
 struct heard;
 struct legacy_server;
 struct listener;
@@ -125,6 +126,7 @@ struct push {
     const char *
         not_payable; /* a code, of those that live for ever; NULL: machines may take money; asked once a second */
     struct lws_vhost *vhost;
+    struct exchange *exchange;
     struct listener *listener; /* NULL once stopping */
     struct sessions *sessions;
     struct session *unwritten_first, *unwritten_last; /* those that have something to write */

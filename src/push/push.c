@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "push/device.h"
+#include "push/exchange.h"
 #include "push/heard.h"
 #include "push/internal.h"
 #include "push/legacy.h"
@@ -268,6 +269,7 @@ static void tear_down(struct push *push)
     uv_close((uv_handle_t *)&push->second, NULL);
     uv_close((uv_handle_t *)&push->tick, NULL);
     uv_close((uv_handle_t *)&push->write, NULL);
+    exchange_stop(push->exchange);
     if (push->library != NULL) {
         lws_context_destroy(push->library);
     }
@@ -277,6 +279,7 @@ static void tear_down(struct push *push)
     }
     int busy = uv_loop_close(&push->loop);
     assert(busy == 0);
+    exchange_close(push->exchange);
     for (struct inbox_node *node = inbox_take(push->mailbox, SIZE_MAX, 0); node != NULL;) {
         struct post *post = (struct post *)node;
         node = node->next;
@@ -392,6 +395,7 @@ enum cs_err push_start(struct push *push, char error[PUSH_ERROR_SIZE])
     uv_prepare_init(&push->loop, &push->write);
     push->retry.data = push->deadline.data = push->second.data = push->tick.data = push->write.data = push;
     uv_prepare_start(&push->write, on_write);
+    push->exchange = exchange_open(&push->loop);
     wheel_init(&push->wheel, now_ms() / TICK_MS);
     uv_timer_start(&push->tick, on_tick, TICK_MS, TICK_MS);
     push->not_payable = why_not_payable(push);
