@@ -6,6 +6,7 @@
  *   main        signals, start, stop; the control socket                                app.c
  *   writer      owns the read-write SQLite connection                                   store/writer.c
  *   checkpoint  PASSIVE passes over the WAL; looks at the disk's free space             store/checkpoint.c
+ *   soundness   looks through the store's file once, and ends                           store/soundness.c
  *   replay      reads the pages of sessions that have something to catch up with        store/replay.c
  *   push        the WebSocket server: libwebsockets on our libuv loop                   push/push.c
  *   node        nodes' WebSockets, RPC, confirmation, reconciliation                    node/upstream.c

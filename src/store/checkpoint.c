@@ -193,6 +193,9 @@ static void *checkpoint_main(void *context)
         if (wal_bytes - passed_bytes > store->options.wal_most_bytes / PASSES_PER_MOST) {
             passed_bytes = pass_over(checkpointer);
         }
+        if (wal_bytes > store->options.wal_most_bytes) {
+            soundness_give_way(store->soundness);
+        }
         uint64_t now_ns = clock_monotonic_ns();
         if (now_ns - checkpointer->last_look_ns > LOOK_EVERY_NS) {
             checkpointer->last_look_ns = now_ns;

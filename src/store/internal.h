@@ -233,9 +233,11 @@ struct store {
 
     struct reader_pool *readers;
     struct checkpointer *checkpointer;
+    struct soundness *soundness;
     pthread_t writer, replayer;
 
     _Atomic bool running;   /* until store_stop: the threads go on */
+    _Atomic int sound;      /* enum soundness_state */
     _Atomic bool disk_low;  /* statvfs says so */
     _Atomic bool disk_full; /* a commit said so; cleared by the next one that works */
     _Atomic int64_t search_lag, wal_bytes;
@@ -326,7 +328,7 @@ enum cs_err payment_store(struct store *store, struct payment_work *work);
 /* After the commit: the sessions and listeners hear of it. */
 void payment_tell(struct store *store, const struct payment_work *work);
 void payment_count(struct store *store, enum store_payment_outcome outcome);
-/* A command that brings news of a payment: refused, counted as such, and freed, when the disk is nearly full or the inbox takes no more. */
+/* A command that brings news of a payment: refused, counted as such, and freed, when the disk is nearly full, the file damaged, or the inbox full. */
 enum cs_err payment_submit(struct store *store, struct command *command);
 enum cs_err payment_is_known(struct store *store, const struct payment *payment, bool *known);
 /* It is stored: nothing has to wait for its confirmation any more (store_unconfirmed.c). */
@@ -366,6 +368,15 @@ void checkpoint_stop(struct checkpointer *checkpointer);
 void checkpoint_close(struct checkpointer *checkpointer);
 /* The writer's share, between two batches: finishes what the thread's passes cannot, once little is left of the WAL, or it is too long. */
 void checkpoint_by_writer(struct store *store);
+
+/* soundness.c */
+enum soundness_state { STORE_DAMAGED = -1, STORE_NOT_LOOKED_AT, STORE_SOUND }; /* as /metrics shows it */
+struct soundness *soundness_open(struct store *store);
+void soundness_start(struct soundness *soundness);
+void soundness_stop(struct soundness *soundness);
+void soundness_close(struct soundness *soundness);
+/* Its read transaction holds up the WAL: it lets go, and tries again later. Any thread. */
+void soundness_give_way(struct soundness *soundness);
 
 /* reader.c */
 struct reader_pool *reader_pool_open(struct store *store);

@@ -128,13 +128,13 @@ struct store_events {
 /* ---- life ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Locks DIR, opens or makes the file, runs quick_check and the migrations, reads devices and addresses into memory.
+ * Locks DIR, opens or makes the file, runs the migrations (after a quick_check, when there are any), reads devices and addresses into memory.
  * CS_EBUSY: another process holds DIR. CS_EINVAL: not a Coinslot file, from a newer version, or damaged. Why, and what to do, in `error`.
  */
 CS_MUST_CHECK enum cs_err store_open(const struct store_options *options, struct store **store,
                                      char error[STORE_ERROR_SIZE]);
 
-/* Starts the three threads. `events` NULL: no session will begin and nobody will listen. */
+/* Starts the four threads; the last one looks through the file and ends. `events` NULL: no session will begin and nobody will listen. */
 void store_start(struct store *store, const struct store_events *events);
 
 /* Refuses new commands, commits those that were accepted, calls them all back, ends the threads. */

@@ -284,9 +284,10 @@ static const struct command_kind PAYMENT_KIND = {"payment",         false,      
 
 enum cs_err payment_submit(struct store *store, struct command *command)
 {
-    bool low = atomic_load_explicit(&store->disk_low, memory_order_relaxed);
+    bool refused = atomic_load_explicit(&store->disk_low, memory_order_relaxed) ||
+                   atomic_load_explicit(&store->sound, memory_order_relaxed) == STORE_DAMAGED;
     command->submitted_ns = clock_monotonic_ns();
-    enum cs_err err = low ? CS_EFULL : writer_submit(store, command);
+    enum cs_err err = refused ? CS_EFULL : writer_submit(store, command);
     if (err != CS_OK) {
         metrics_add(store->payment_refusals, 1);
         free(command);

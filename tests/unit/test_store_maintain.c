@@ -17,6 +17,8 @@
 #include "store/maintain.h"
 #include "store/migrations.h"
 
+#define PATIENCE_MS 10000
+
 static int open_fixture(void **state)
 {
     struct store_fixture *fixture = calloc(1, sizeof(*fixture));
@@ -68,10 +70,9 @@ static void write_file(const struct store_fixture *fixture, const char *name, co
     fclose(file);
 }
 
-/* What store_open says to the fixture's folder, which must not work; the reason in `error`. */
-static enum cs_err open_fails(struct store_fixture *fixture, char error[STORE_ERROR_SIZE])
+static enum cs_err open_with(const struct store_fixture *fixture, struct metrics *metrics,
+                             struct store **store, char error[STORE_ERROR_SIZE])
 {
-    struct metrics *metrics = metrics_open();
     const struct store_options options = {.dir = fixture->dir,
                                           .inbox_capacity = 1,
                                           .batch_most = 1,
@@ -83,9 +84,16 @@ static enum cs_err open_fails(struct store_fixture *fixture, char error[STORE_ER
                                           .wal_most_bytes = 1 << 20,
                                           .synchronous = "OFF",
                                           .metrics = metrics};
-    struct store *store;
     error[0] = '\0';
-    enum cs_err err = store_open(&options, &store, error);
+    return store_open(&options, store, error);
+}
+
+/* What store_open says to the fixture's folder, which must not work; the reason in `error`. */
+static enum cs_err open_fails(struct store_fixture *fixture, char error[STORE_ERROR_SIZE])
+{
+    struct metrics *metrics = metrics_open();
+    struct store *store;
+    enum cs_err err = open_with(fixture, metrics, &store, error);
     assert_true(err != CS_OK);
     assert_true(error[0] != '\0');
     metrics_close(metrics);
@@ -280,6 +288,38 @@ static void a_damaged_file_is_told_by_open_and_check_alike(void **state)
         "this is not a database, it is only as long as one of them has to be: a hundred bytes and some");
     assert_int_equal(open_fails(fixture, error), CS_EINVAL);
     assert_int_equal(maintain_check(fixture->dir, false, stdout, error), CS_EINVAL);
+}
+
+/* Damage in a table does not keep the relay from starting: it is found behind the ports, and payments are refused from then on. */
+static void what_is_damaged_inside_is_found_while_it_is_open(void **state)
+{
+    struct store_fixture *fixture = *state;
+    char path[128], error[STORE_ERROR_SIZE];
+    fill(fixture);
+    store_fixture_shut(fixture);
+    int64_t page =
+        store_fixture_number(fixture, "SELECT rootpage FROM sqlite_schema WHERE name = 'payment_proof'");
+    in_dir(fixture, "coinslot.db", path);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, (long)(page - 1) * 4096, SEEK_SET);
+    for (int i = 0; i < 200; i++) {
+        fputc(0xff, file);
+    }
+    fclose(file);
+    struct metrics *metrics = metrics_open();
+    struct store *store;
+    assert_int_equal(open_with(fixture, metrics, &store, error), CS_OK);
+    store_start(store, NULL);
+    for (int i = 0; i < PATIENCE_MS && store_refusal(store) == NULL; i++) {
+        usleep(1000);
+    }
+    assert_non_null(strstr(store_refusal(store), "damaged"));
+    const struct payment payment = {.to = {.chain = CHAIN_NANO, .length = 32}};
+    assert_int_equal(store_submit_payment(store, &payment, NULL, 0, NULL, 0, NULL, NULL), CS_EFULL);
+    store_stop(store);
+    store_close(store);
+    metrics_close(metrics);
 }
 
 static void a_store_without_its_key_is_not_opened(void **state)
@@ -549,6 +589,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_foreign_file_is_refused_and_left_as_it_was, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(a_newer_file_is_refused_with_what_to_do, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(what_is_damaged_inside_is_found_while_it_is_open, open_fixture,
+                                        close_fixture),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_told_by_open_and_check_alike, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(a_store_without_its_key_is_not_opened, open_fixture, close_fixture),
