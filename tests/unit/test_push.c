@@ -1170,7 +1170,7 @@ static void a_device_that_sends_without_reading_is_held_not_hoarded(void **state
     ws_client_close(client);
 }
 
-/* More than the sockets hold: the rest of one write has to be gone before the next, and before a pong. */
+/* Each is longer than what is written at a time: the rest of one has to be gone before the next, and before a pong. */
 static void a_device_that_reads_late_gets_every_frame_whole_and_in_order(void **state)
 {
     (void)state;
@@ -1181,7 +1181,7 @@ static void a_device_that_reads_late_gets_every_frame_whole_and_in_order(void **
     for (uint64_t version = 1; version <= count; version++) {
         push_post_config(push, &current, version, body);
         if (version == count / 2) {
-            usleep(300000); /* by now the sockets are full */
+            usleep(300000); /* the relay has begun with them */
             ws_client_send_frame(keyed->client, 0x89, "?", 1);
         }
     }
