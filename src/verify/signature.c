@@ -120,11 +120,11 @@ static int calculate(const uint8_t s[SCALAR_BYTES], const decaf_255_scalar_t h, 
 bool block_signature_valid(const uint8_t hash[32], const uint8_t signature[64], const uint8_t key[32])
 {
     const uint8_t *r = signature, *s = signature + POINT_BYTES;
-    decaf_255_point_t point;
+    decaf_255_point_t point = {0};
     if ((s[SCALAR_BYTES - 1] & 0xE0) != 0 || !is_canonical(r) || !decode(key, point)) {
         return false;
     }
-    decaf_255_scalar_t h;
+    decaf_255_scalar_t h = {0};
     challenge(r, key, hash, h);
     uint8_t right[POINT_BYTES], left[POINT_BYTES];
     int c = calculate(s, h, point, right);
