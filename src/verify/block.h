@@ -13,22 +13,9 @@
 #include "base/json_scan.h"
 #include "payment/address.h"
 #include "payment/amount.h"
+#include "verify/layout.h"
 
-enum block_type { BLOCK_STATE, BLOCK_SEND, BLOCK_RECEIVE, BLOCK_OPEN, BLOCK_CHANGE };
-
-struct block {
-    enum block_type type;
-    uint8_t account[32];        /* state, open; elsewhere zero: a legacy block does not name its account */
-    uint8_t previous[32];       /* zero on open */
-    uint8_t representative[32]; /* state, open, change */
-    struct amount balance;      /* state, send: what the account has left after this block */
-    uint8_t link[32]; /* state: the link; send: the destination's key; receive, open: the source's hash */
-    uint8_t signature[64];
-    uint64_t work;
-};
-
-#define BLOCK_ERROR_SIZE  160
-#define BLOCK_PACKED_SIZE 217 /* see block_pack */
+#define BLOCK_ERROR_SIZE 160
 
 /*
  * Reads the node's JSON form (every value a string; legacy balances are 32 hex digits, a state block's
@@ -51,14 +38,6 @@ void block_hash(const struct block *block, uint8_t hash[32]);
  * bits clear, so S + L passes too. By far the dearest thing that a payment takes.
  */
 bool block_signature_valid(const uint8_t hash[32], const uint8_t signature[64], const uint8_t key[32]);
-
-/*
- * The block in fixed-width binary, for the store: type (1 byte, the node's own number), account (32),
- * previous (32), representative (32), balance (16), link (32), signature (64), work (8); numbers big-endian.
- * What the type has not is zero. Unpacking accepts only what packing makes.
- */
-void block_pack(const struct block *block, uint8_t bytes[BLOCK_PACKED_SIZE]);
-CS_MUST_CHECK enum cs_err block_unpack(const uint8_t bytes[BLOCK_PACKED_SIZE], struct block *block);
 
 const char *block_type_text(enum block_type type);
 
