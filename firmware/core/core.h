@@ -99,7 +99,7 @@ enum core_screen_kind {
     CORE_SCREEN_TOO_LATE,       /* a payment was refused: it came too late */
     CORE_SCREEN_REFUSED,        /* a payment was refused for another reason */
     CORE_SCREEN_DONT_PAY,       /* relay or node out of reach, or the relay says so */
-    CORE_SCREEN_OUT_OF_SERVICE, /* retired, disabled, or the store cannot be written */
+    CORE_SCREEN_OUT_OF_SERVICE, /* retired, or the store cannot be written */
 };
 #define CORE_SCREEN_KINDS 8
 
