@@ -89,6 +89,7 @@ static void wait_to_retry(struct core *core)
 void core_link_drop(struct core *core, unsigned code, const char *why)
 {
     core->link = CORE_LINK_CLOSING;
+    core->tried = true;
     core->close_code = code;
     core_text_copy_word(core->last_error, sizeof(core->last_error), why);
     core->port->close(core->port->context, code, why);

@@ -38,8 +38,8 @@
 
 /* ---- sizes --------------------------------------------------------------------------------------------------------- */
 
-#define CORE_MESSAGE_SIZE                                                                                    \
-    5120 /* the longest message that a port has to take: a config, a payment, its proof, 16 addresses */
+/* CORE_MESSAGE_SIZE: the longest message that a port has to take: a config, a payment, its proof, 16 addresses */
+#define CORE_MESSAGE_SIZE   5120
 #define CORE_FRAME_SIZE     640 /* the longest text that `send` gets, with its NUL */
 #define CORE_DEVICE_SIZE    64  /* a device's id, with its NUL */
 #define CORE_TOKEN_SIZE     129 /* docs/device-protocol.md: at most 128 bytes */
@@ -59,10 +59,10 @@
 
 /* ---- time ---------------------------------------------------------------------------------------------------------- */
 
-#define CORE_SPAN_MS                                                                                         \
-    30000 /* of paid time are booked in the store before they run: what a power cut costs at most */
-#define CORE_TICK_MOST_MS                                                                                    \
-    5000 /* one tick counts at most this: a clock that jumps takes no more from a driver */
+/* CORE_SPAN_MS: of paid time are booked in the store before they run: what a power cut costs at most */
+#define CORE_SPAN_MS 30000
+/* CORE_TICK_MOST_MS: one tick counts at most this: a clock that jumps takes no more from a driver */
+#define CORE_TICK_MOST_MS    5000
 #define CORE_HANDSHAKE_MS    15000 /* from core_on_connect to the welcome */
 #define CORE_SETTLED_MS      10000 /* a session that lasts this long ends the growing of the delays */
 #define CORE_STATUS_MS       30000 /* between status frames; also one at each switching */
@@ -85,9 +85,9 @@
 enum core_slot { CORE_SLOT_RECORD_A, CORE_SLOT_RECORD_B, CORE_SLOT_MARK_A, CORE_SLOT_MARK_B };
 
 #define CORE_SLOTS 4
-#define CORE_RECORD_SIZE                                                                                     \
-    17664 /* the most that a record slot holds; a meter with one address and 100 payments: about 1.5 kB */
-#define CORE_MARK_SIZE 24
+/* The most that a record slot holds; a meter with one address that knows 100 payments has about 1.5 kB. */
+#define CORE_RECORD_SIZE 17920
+#define CORE_MARK_SIZE   24
 
 /* ---- what people see ----------------------------------------------------------------------------------------------- */
 

@@ -9,9 +9,9 @@
 #include "verify/layout.h"
 
 #define CORE_CHALLENGE_SIZE 512 /* the relay's has 286 bytes */
-#define CORE_PAYMENT_KEY                                                                                     \
-    8 /* bytes of a digest that stand for one payment: an equal one can only be made by who pays twice */
-#define CORE_WORD_SIZE 33 /* the relay's words: reasons and codes */
+/* CORE_PAYMENT_KEY: bytes of a digest that stand for one payment: an equal one can only be made by who pays twice */
+#define CORE_PAYMENT_KEY 8
+#define CORE_WORD_SIZE   33 /* the relay's words: reasons and codes */
 
 /* As the relay sent it. What it leaves open is the built-in tariff's. */
 struct core_config {

@@ -9,6 +9,13 @@
 #define MAGIC_SIZE 4
 #define HEAD_SIZE  (MAGIC_SIZE + 4) /* and the generation */
 
+#define CONFIG_MOST     (8 + 1 + 4 + 1 + CORE_ADDRESSES_MOST * CORE_KEY_SIZE + 16 + 4 + 1 + CORE_STEPS_MOST * 20)
+#define RING_MOST(kept) (2 + (kept) * (CORE_PAYMENT_KEY + 4))
+_Static_assert(HEAD_SIZE + CORE_EPOCH_SIZE + 3 * 8 + 2 * CONFIG_MOST + 2 + CORE_OUTCOMES_KEPT * 12 +
+                       RING_MOST(CORE_GRANTED_KEPT) + RING_MOST(CORE_REFUSED_KEPT) + RECORD_CHECK_SIZE <=
+                   CORE_RECORD_SIZE,
+               "the fullest record fits");
+
 static const uint8_t MAGIC[MAGIC_SIZE] = {'C', 'S', 'M', 1}; /* the last one is the layout's version */
 
 /* ---- bytes, big-endian ---------------------------------------------------------------------------------------------- */

@@ -227,7 +227,6 @@ static void begin(uint64_t seed)
     rig_init(&rig);
     rig.random = seed ^ 0x5eed;
     rig.cut = &power;
-
 }
 
 static void arm(unsigned within)
