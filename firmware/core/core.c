@@ -39,11 +39,18 @@ static void credit_count(struct core *core, uint32_t elapsed_ms)
     core_credit_switch(core);
 }
 
+/* Both were made on zeros: behind a line's end they are alike, too. */
+static bool is_same(const struct core_screen *a, const struct core_screen *b)
+{
+    return a->kind == b->kind && a->remaining_s == b->remaining_s && a->line_count == b->line_count &&
+           memcmp(a->lines, b->lines, sizeof(a->lines)) == 0 && memcmp(a->qr, b->qr, sizeof(a->qr)) == 0;
+}
+
 static void show(struct core *core)
 {
     struct core_screen screen;
     core_screen_make(core, &screen);
-    if (memcmp(&screen, &core->screen, sizeof(screen)) != 0) {
+    if (!is_same(&screen, &core->screen)) {
         core->screen = screen;
         core->port->display(core->port->context, &core->screen);
     }

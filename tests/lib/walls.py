@@ -38,8 +38,17 @@ LIBRARIES = [
     ("libcurl", r"curl/\w+\.h", r"curl_\w+\s*\(", {"node", "webhook"}),
 ]
 
+# The meter's core runs where there is nothing else: these headers are all that it may include.
+CORE_INCLUDES = {
+    "core/", "payment/amount.h", "payment/nano_text.h", "verify/layout.h",
+    "assert.h", "jsmn.h", "stdbool.h", "stddef.h", "stdint.h", "string.h",
+}
+
 # Folder, pattern, what is wrong and what to do.
 FORBIDDEN = [
+    ("firmware/core/", r"\b(?:float|double|__int128)\b", "no float holds money, and small machines have no __int128; use struct amount"),
+    ("firmware/core/", r"\b(?:malloc|calloc|realloc|free|s?n?printf|time|rand)\s*\(",
+     "core has no heap, no clock, no chance and no printf; it goes through its port"),
     ("src/payment/", r"\b(?:float|double|strtod|strtof|atof)\b", "no float ever holds money; count in raw with struct amount"),
     ("src/payment/", r"\b(?:malloc|calloc|realloc|free|strdup|cs_alloc|cs_realloc|cs_strdup)\s*\(",
      "payment/ is compiled into firmware and has no heap; let the caller pass the memory"),
@@ -111,10 +120,23 @@ def check_source(name, text, breaches):
             if found and module not in homes:
                 breaches.append((name, number, f"{found.group().rstrip(' (')}: {library} is at home only in {', '.join(sorted(homes))}; "
                                                "go through that module's header"))
+    check_forbidden(name, code_of(text), breaches)
+
+
+def check_forbidden(name, code, breaches):
+    for number, line in enumerate(code.splitlines(), 1):
         for folder, pattern, words in FORBIDDEN:
             found = re.search(pattern, line)
             if found and name.startswith(folder):
                 breaches.append((name, number, f"{found.group().rstrip(' (')}: {words}"))
+
+
+def check_core(name, text, breaches):
+    for number, line in enumerate(text.splitlines(), 1):
+        included = re.match(r'\s*#\s*include\s+[<"]([^">]+)[">]', line)
+        if included and included.group(1) not in CORE_INCLUDES and not included.group(1).startswith("core/"):
+            breaches.append((name, number, f"core/ may not include {included.group(1)}; go through struct core_port or core_crypto"))
+    check_forbidden(name, code_of(text), breaches)
 
 
 def check_machine(name, text, breaches):
@@ -140,6 +162,8 @@ def main():
         check_machine(name, text, breaches)
         if name.startswith("src/") and name.endswith((".c", ".h")):
             check_source(name, text, breaches)
+        if name.startswith("firmware/core/"):
+            check_core(name, text, breaches)
     for name, number, words in breaches:
         print(f"{name}:{number}: {words}")
     return 1 if breaches else 0
