@@ -98,6 +98,13 @@ static bool flush_outcomes(struct core *core)
     return true;
 }
 
+void core_out_ack(struct core *core)
+{
+    if (core->link == CORE_LINK_SESSION && core->session.ack_due) {
+        core->session.ack_due = !send_ack(core);
+    }
+}
+
 void core_out_flush(struct core *core)
 {
     struct core_session *session = &core->session;
@@ -105,14 +112,9 @@ void core_out_flush(struct core *core)
         const struct core_text hello = {session->hello, sizeof(session->hello), session->hello_length};
         core->link = offer(core, &hello) ? CORE_LINK_WELCOME : CORE_LINK_HELLO;
     }
-    if (core->link != CORE_LINK_SESSION) {
+    core_out_ack(core);
+    if (core->link != CORE_LINK_SESSION || session->ack_due) {
         return;
-    }
-    if (session->ack_due) {
-        if (!send_ack(core)) {
-            return;
-        }
-        session->ack_due = false;
     }
     if (flush_outcomes(core) && session->status_due && send_status(core)) {
         session->status_due = false;

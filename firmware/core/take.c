@@ -158,7 +158,7 @@ static void take_payment(struct core *core)
     if (core->link != CORE_LINK_SESSION) {
         return;
     }
-    core_out_flush(core); /* acked, then switched */
+    core_out_ack(core); /* then it switches on, and says so after that */
     core_credit_switch(core);
 }
 

@@ -13,6 +13,8 @@ void core_link_drop(struct core *core, unsigned code, const char *why);
 
 /* What is due leaves, as long as the port has room: hello, ack, outcomes, status, in this order. Nothing is due but by what is kept. */
 void core_out_flush(struct core *core);
+/* Of that the ack alone. */
+void core_out_ack(struct core *core);
 
 /* A frame of the session; it was read into core->frame. */
 void core_take_welcome(struct core *core);

@@ -79,6 +79,7 @@ static void port_actuate(void *context, bool on)
     struct rig *rig = context;
     may_cut(rig);
     rig->switches += on != rig->on;
+    rig->sent_at_switch = rig->sent_count;
     rig->on = on;
 }
 

@@ -44,8 +44,8 @@ struct rig {
     bool save_fails, fails_but_writes, load_fails;
 
     bool on;
-    unsigned switches;
-    uint64_t ran_ms; /* by the machine, ever */
+    unsigned switches, sent_at_switch; /* how many frames had left when it switched last */
+    uint64_t ran_ms;                   /* by the machine, ever */
     struct core_screen screen;
     unsigned displayed;
     int dbm;

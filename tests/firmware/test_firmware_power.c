@@ -25,7 +25,7 @@
     "{\"addresses\":[\"" RIG_ACCOUNT "\"],\"tariff\":{\"steps\":["                                           \
     "{\"amount\":\"30000000000000000000000000000\",\"seconds\":20},"                                         \
     "{\"amount\":\"100000000000000000000000000000\",\"seconds\":90}],\"cap_s\":7200},\"late_after_s\":900}"
-#define SEEDS      600
+#define SEEDS      300
 #define SEEDS_LONG 10000
 #ifdef COINSLOT_BARE
 #undef SEEDS

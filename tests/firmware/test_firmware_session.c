@@ -495,6 +495,19 @@ static void what_finds_no_room_leaves_later_in_its_order(void **state)
     assert_int_equal(rig.sent_count, 4);
 }
 
+static void a_payment_is_acked_then_the_machine_switches_on_then_that_is_said(void **state)
+{
+    (void)state;
+    open_meter();
+    rig_forget_sent(&rig);
+    rig_say_payment(&rig, 1, 1, 1, NANO_0_1, 0);
+    assert_int_equal(rig.switches, 1);
+    assert_int_equal(rig.sent_at_switch, 1);
+    assert_memory_equal(rig.sent[0], "{\"type\":\"ack\",\"seq\":1", 21);
+    assert_memory_equal(rig.sent[1], "{\"type\":\"actuated\",\"seq\":1", 26);
+    assert_memory_equal(rig.sent[2], "{\"type\":\"status\"", 16);
+}
+
 static void outcomes_are_said_until_they_are_noted(void **state)
 {
     (void)state;
@@ -736,6 +749,7 @@ int main(void)
         TEST(delays_grow_are_random_and_begin_anew_after_a_session_that_lasted),
         TEST(only_a_proved_retirement_is_for_good),
         TEST(what_finds_no_room_leaves_later_in_its_order),
+        TEST(a_payment_is_acked_then_the_machine_switches_on_then_that_is_said),
         TEST(outcomes_are_said_until_they_are_noted),
         TEST(status_is_told_at_once_at_each_switching_and_every_half_minute),
         TEST(what_cannot_be_stored_is_neither_acked_nor_granted),
