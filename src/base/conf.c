@@ -12,7 +12,7 @@
 
 #define FILE_MOST_BYTES (1 << 20)
 #define BLANKS          " \t\r\v\f"
-#define REASON_SIZE     (CONF_ERROR_SIZE - 80) /* leaves room for FILE:LINE */
+#define REASON_SIZE     CONF_REASON_SIZE
 
 struct parse {
     const struct conf_key *keys;
@@ -123,7 +123,7 @@ static bool set_text(const struct conf_key *key, const char *value, void *member
     return true;
 }
 
-static bool set_value(const struct conf_key *key, const char *value, void *target, char why[REASON_SIZE])
+bool conf_set(const struct conf_key *key, const char *value, void *target, char why[CONF_REASON_SIZE])
 {
     void *member = (char *)target + key->offset;
     switch (key->type) {
@@ -143,7 +143,7 @@ void conf_set_defaults(const struct conf_key *keys, size_t count, void *target)
 {
     for (size_t i = 0; i < count; i++) {
         char why[REASON_SIZE];
-        bool parsed = set_value(&keys[i], keys[i].fallback, target, why);
+        bool parsed = conf_set(&keys[i], keys[i].fallback, target, why);
         assert(parsed);
         (void)parsed;
     }
@@ -170,7 +170,7 @@ static void check_section(struct parse *parse, const char *line)
         return;
     }
     if (!section_known(parse, line + 1, length)) {
-        fail(parse, "there is no section [%.*s]: `coinslot config` prints all there are", (int)length,
+        fail(parse, "there is no section [%.*s]: --help says how to print all there are", (int)length,
              line + 1);
         return;
     }
@@ -231,13 +231,13 @@ static int take_value(void *context, const char *section, const char *name, cons
         }
         parse->seen[i] = true;
         char why[REASON_SIZE];
-        if (!set_value(key, value, parse->target, why)) {
+        if (!conf_set(key, value, parse->target, why)) {
             fail(parse, "%s in [%s] cannot be \"%.40s\": %s", name, section, value, why);
             return 0;
         }
         return 1;
     }
-    fail(parse, "there is no key %.60s in [%s]: `coinslot config` prints all there are", name, section);
+    fail(parse, "there is no key %.60s in [%s]: --help says how to print all there are", name, section);
     return 0;
 }
 

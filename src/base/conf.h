@@ -5,6 +5,7 @@
 #ifndef COINSLOT_BASE_CONF_H
 #define COINSLOT_BASE_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ struct conf_key {
     const char *help;           /* one line */
 };
 
-#define CONF_ERROR_SIZE 256
+#define CONF_ERROR_SIZE  256
+#define CONF_REASON_SIZE (CONF_ERROR_SIZE - 80) /* leaves room for FILE:LINE */
 
 /* Fills `target` with every key's default. A default that does not parse is our mistake: assert. */
 void conf_set_defaults(const struct conf_key *keys, size_t count, void *target);
@@ -38,6 +40,10 @@ CS_MUST_CHECK enum cs_err conf_read_file(const char *path, const struct conf_key
                                          void *target, char error[CONF_ERROR_SIZE]);
 CS_MUST_CHECK enum cs_err conf_read_text(const char *text, const struct conf_key *keys, size_t count,
                                          void *target, char error[CONF_ERROR_SIZE]);
+
+/* One key from elsewhere, a command line. False: what to write instead in `why`; `target` is as it was. */
+CS_MUST_CHECK bool conf_set(const struct conf_key *key, const char *value, void *target,
+                            char why[CONF_REASON_SIZE]);
 
 /* Prints every key with its help and its default, as a file that could be used as it is. */
 void conf_print(const struct conf_key *keys, size_t count, FILE *out);
