@@ -10,6 +10,7 @@ from authority import Authority, Installed  # noqa: E402
 from blocks import Signer  # noqa: E402
 from meter import Meter  # noqa: E402
 from node import FakeNode  # noqa: E402
+from posix_meter import PosixMeter  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from relay import CONFIG, Relay  # noqa: E402
 from session import Loop, Session  # noqa: E402
@@ -132,6 +133,21 @@ def make_meter(tmp_path):
 
     def make(relay, device, name="meter", arguments=()):
         meter = Meter(tmp_path / name, relay.ws_url, device, arguments)
+        made.append(meter)
+        return meter
+
+    yield make
+    for meter in made:
+        meter.close()
+
+
+@pytest.fixture
+def make_posix_meter(tmp_path):
+    """Meters for Linux boards; `relay` is anything with a ws_url."""
+    made = []
+
+    def make(relay, device, name="meter", arguments=()):
+        meter = PosixMeter(tmp_path / name, relay.ws_url, device, arguments)
         made.append(meter)
         return meter
 

@@ -34,12 +34,13 @@ class Meter:
 
     def plug_in(self):
         assert self._process is None
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(CLIENT)}
-        )
+        self._process = self._start()
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         return self
+
+    def _start(self):
+        return subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(CLIENT)})
 
     def _read(self, lines):
         for line in lines:
