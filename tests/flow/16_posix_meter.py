@@ -1,12 +1,20 @@
 """The meter for Linux boards against the real relay: what drivers see, and what the machine does."""
 
+import time
+
 import pytest
 
-from paying import in_order, notify, pay, wait_served
+from paying import in_order, pay, wait_served
 from relay import wait_until
 
 MILLI = 10**27  # 0.001 nano
-TARIFF = {"tariff": {"steps": [{"amount": str(100 * MILLI), "seconds": 600}], "cap_s": 7200}, "late_after_s": 900}
+
+
+def tariff(amount, seconds, cap_s=7200, late_after_s=900):
+    return {"tariff": {"steps": [{"amount": str(amount), "seconds": seconds}], "cap_s": cap_s}, "late_after_s": late_after_s}
+
+
+TARIFF = tariff(100 * MILLI, 600)
 
 
 @pytest.fixture(params=["key", "token"])
@@ -46,3 +54,52 @@ def test_a_driver_pays_and_pays_again_and_too_little(relay, any_device, payer, s
     assert meter.of("payment")[-1]["credit_s"] == 1800
     meter.stop()
     assert not meter.pin
+
+
+def test_without_its_relay_it_says_not_to_pay_and_goes_on_counting_down(relay, key_device, payer, shop, make_posix_meter):
+    relay.set_config(key_device, tariff(MILLI, 8))
+    meter = make_posix_meter(relay, key_device).plug_in()
+    meter.wait_screen("prices")
+    pay(relay, payer, shop, amount=MILLI)
+    meter.wait_screen("paid", lambda screen: screen["qr"] != "")
+    relay.kill()
+    closed = meter.wait_screen("paid", lambda screen: screen["qr"] == "", timeout=5)
+    assert closed["lines"][-1] == "Don't pay now"
+    dont_pay = meter.wait_screen("dont_pay", timeout=12)
+    assert dont_pay["lines"] == ["Don't pay now", "No connection"] and dont_pay["qr"] == ""
+    assert not meter.pin
+    on, off = meter.wait_for("pin", 2), meter.of("pin")[-1]
+    assert 7500 <= off["at"] - meter.of("pin")[0]["at"] <= 9500, (on, off)
+    relay.start()
+    meter.wait_screen("prices", timeout=40)
+    assert meter.state()["credit_s"] == 8
+
+
+def test_what_was_paid_too_long_ago_is_refused(relay, key_device, payer, shop, make_posix_meter):
+    relay.set_config(key_device, tariff(MILLI, 6, late_after_s=1))
+    pay(relay, payer, shop, amount=MILLI)
+    wait_until(lambda: in_order(relay, key_device)[0]["state"] == "stored", what="the payment")
+    time.sleep(2.5)
+    meter = make_posix_meter(relay, key_device).plug_in()
+    too_late = meter.wait_screen("too_late")
+    assert too_late["lines"] == ["Payment came too late", "Ask for your money"]
+    assert wait_served(relay, key_device, 1)[0]["reason"] == "too_late"
+    assert meter.state()["credit_s"] == 0 and meter.of("pin") == []
+
+
+def test_a_new_tariff_is_shown_at_once_and_the_meter_s_own_one_cannot_be_changed(relay, key_device, payer, shop, make_posix_meter):
+    own = ("--own-tariff", "--steps", "0.003:60", "--steps", "0.001:10", "--minimum", "0.0005", "--cap-s", "100")
+    stubborn = make_posix_meter(relay, key_device, arguments=own).plug_in()
+    lines = ["Scan to pay", "0.001 = 10 s", "0.003 = 1 min", "at most 1 min 40 s"]
+    stubborn.wait_screen("prices", lambda screen: screen["lines"] == lines)
+    relay.set_config(key_device, TARIFF)
+    stubborn.wait_for("config", 2)
+    assert stubborn.screen()["lines"] == lines
+    pay(relay, payer, shop, amount=MILLI // 2)
+    assert wait_served(relay, key_device, 1)[0]["seconds"] == 5
+    stubborn.stop()
+
+    meter = make_posix_meter(relay, key_device).plug_in()  # what it remembers is the same meter's
+    meter.wait_for("welcome")
+    relay.set_config(key_device, tariff(7 * MILLI, 60))
+    meter.wait_screen("prices", lambda screen: "0.007 = 1 min" in screen["lines"])

@@ -32,9 +32,16 @@ class Proxy:
         self.open = False
         self._loop.run(self._close())
 
-    async def _close(self):
+    def cut(self):
+        """Ends the connections there are, without a word."""
+        self._loop.run(self._cut())
+
+    async def _cut(self):
         for link in list(self._links):
             link.cancel()
+
+    async def _close(self):
+        await self._cut()
         self._server.close()
         await self._server.wait_closed()
 
