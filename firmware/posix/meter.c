@@ -286,20 +286,28 @@ static void start_loop(struct meter *meter)
     }
 }
 
-static void end_loop(struct meter *meter)
+static void stop_loop(struct meter *meter)
 {
     uv_close((uv_handle_t *)&meter->tick, NULL);
     uv_close((uv_handle_t *)&meter->farewell, NULL);
     for (unsigned i = 0; i < SIGNALS; i++) {
         uv_close((uv_handle_t *)&meter->signals[i], NULL);
     }
-    link_stop(meter->link);
+}
+
+static void end_loop(struct meter *meter)
+{
+    if (meter->link != NULL) {
+        link_stop(meter->link);
+    }
     /* A lookup may hold it for as long as the resolver likes; nothing is lost by not waiting for it. */
     for (int i = 0; i < 50 && uv_run(&meter->loop, UV_RUN_NOWAIT) != 0; i++) {
         uv_sleep(10);
     }
     if (uv_loop_alive(&meter->loop) == 0) {
-        link_close(meter->link);
+        if (meter->link != NULL) {
+            link_close(meter->link);
+        }
         (void)uv_loop_close(&meter->loop);
     }
 }
@@ -315,15 +323,12 @@ static void run_core(struct meter *meter, const struct settings *settings,
         tell_started(meter, identity);
         start_loop(meter);
         uv_run(&meter->loop, UV_RUN_DEFAULT);
-        end_loop(meter);
+        stop_loop(meter);
         view_event(meter->view, json_pack("{ssss}", "event", "stopped", "reason",
                                           meter->pin_lost ? "the pin is lost" : "asked to"));
     } else {
         meter->code = settings_wrong(
             "the device id, or the tariff, can't be used: steps rise, and each amount is there once");
-        link_stop(meter->link);
-        uv_run(&meter->loop, UV_RUN_DEFAULT);
-        link_close(meter->link);
     }
     watch_fini(&meter->watch);
     view_close(meter->view);
@@ -351,6 +356,7 @@ static int run_with_identity(struct meter *meter, const struct settings *setting
     if (meter->link != NULL) {
         run_core(meter, settings, identity);
     }
+    end_loop(meter);
     slots_close(&meter->slots);
     pin_close(&meter->pin);
     return meter->code;

@@ -1,5 +1,6 @@
 #include "posix/url.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,8 @@ enum cs_err url_parse(const char *text, struct url *url, char error[URL_ERROR_SI
 
 bool url_is_loopback(const struct url *url)
 {
-    return strcmp(url->host, "localhost") == 0 || strncmp(url->host, "127.", 4) == 0 ||
-           strcmp(url->host, "::1") == 0;
+    struct in_addr address;
+    bool is_ipv4 = inet_pton(AF_INET, url->host, &address) == 1;
+    return strcmp(url->host, "localhost") == 0 || strcmp(url->host, "::1") == 0 ||
+           (is_ipv4 && ntohl(address.s_addr) >> 24 == 127);
 }
