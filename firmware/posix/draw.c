@@ -1,6 +1,6 @@
 #include "posix/draw.h"
 
-#include <qrcodegen.h>
+#include <qrcodegen/qrcodegen.h>
 #include <string.h>
 
 #define QUIET         2  /* modules around the code; readers manage with less than the standard's four */

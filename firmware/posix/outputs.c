@@ -109,7 +109,7 @@ void output_be_file(struct output *output, const char *path)
 static bool nothing_open(void *context, char error[PIN_ERROR_SIZE])
 {
     (void)context;
-    (void)error;
+    error[0] = '\0';
     return true;
 }
 

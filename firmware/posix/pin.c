@@ -54,11 +54,12 @@ static bool hear(int meter, bool *on)
 
 __attribute__((noreturn)) static void guard(int meter, const struct pin_output *output)
 {
-    char error[PIN_ERROR_SIZE] = STARTED;
+    char error[PIN_ERROR_SIZE] = "";
     bool was_on = false, on = false;
     let_go(meter);
     bool opened = output->open(output->context, error);
-    (void)send(meter, error, strlen(error), MSG_NOSIGNAL);
+    const char *word = opened ? STARTED : error;
+    (void)send(meter, word, strlen(word), MSG_NOSIGNAL);
     while (opened && hear(meter, &on)) {
         if (on != was_on && !output->set(output->context, on)) {
             break;

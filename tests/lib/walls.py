@@ -26,15 +26,18 @@ MAY_INCLUDE = {
     "simulate": EVERYBODY | {"verify", "http"},
 }
 MAY_INCLUDE["cli"] = set(MAY_INCLUDE) - {"push", "node"}
+MAY_INCLUDE["posix"] = EVERYBODY | {"core", "verify"}  # firmware/posix
 
 # A library, by its header and its calls, and the only modules where it is at home.
 LIBRARIES = [
     ("SQLite", r"sqlite3\.h", r"sqlite3_\w+\s*\(", {"store"}),
-    ("libwebsockets", r"libwebsockets\.h", r"lws_\w+\s*\(", {"push", "node", "rpc", "simulate"}),
+    ("libwebsockets", r"libwebsockets\.h", r"lws_\w+\s*\(", {"push", "node", "rpc", "simulate", "posix"}),
     ("libmicrohttpd", r"microhttpd\.h", r"MHD_\w+\s*\(", {"http"}),
     ("GnuTLS", r"gnutls/\w+\.h", r"gnutls_\w+\s*\(", {"http"}),
     ("OpenSSL", r"openssl/\w+\.h", r"(?:SSL|X509|EVP|PEM|BIO|ERR|ASN1)_\w+\s*\(", {"push"}),
     ("libdecaf", r"decaf(?:/\w+)?\.h", r"decaf_\w+\s*\(", {"verify"}),
+    ("libgpiod", r"gpiod\.h", r"gpiod_\w+\s*\(", {"posix"}),
+    ("qrcodegen", r"qrcodegen/qrcodegen\.h", r"qrcodegen_\w+\s*\(", {"posix"}),
     ("libcurl", r"curl/\w+\.h", r"curl_\w+\s*\(", {"node", "webhook"}),
 ]
 
@@ -54,6 +57,8 @@ FORBIDDEN = [
      "payment/ is compiled into firmware and has no heap; let the caller pass the memory"),
     ("src/", r"\b__int128\b", "32-bit targets have no __int128; use struct amount or two uint64_t"),
     ("src/", r"\b(?:strcpy|strcat|sprintf|gets)\s*\(", "it does not know the size of its target; use snprintf or memcpy"),
+    ("firmware/posix/", r"\b(?:strcpy|strcat|sprintf|gets)\s*\(", "it does not know the size of its target; use snprintf or memcpy"),
+    ("firmware/posix/", r"\bNDEBUG\b", "asserts stay on in release; remove it"),
     ("src/", r"\b(?:strtok|localtime|gmtime|ctime|asctime|rand|setenv|putenv|setlocale)\s*\(",
      "it is not thread-safe; use its _r form, or libsodium's randombytes for rand"),
     ("src/", r"\bNDEBUG\b", "asserts stay on in release; remove it"),
@@ -160,7 +165,7 @@ def main():
             continue
         text = data.decode("utf-8", "replace")
         check_machine(name, text, breaches)
-        if name.startswith("src/") and name.endswith((".c", ".h")):
+        if name.startswith(("src/", "firmware/posix/")) and name.endswith((".c", ".h")):
             check_source(name, text, breaches)
         if name.startswith("firmware/core/"):
             check_core(name, text, breaches)
