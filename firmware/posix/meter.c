@@ -23,6 +23,7 @@
 #define TICK_MS        250
 #define FAREWELL_MS    2000 /* for the relay to close politely; then we go all the same */
 #define CLOSE_STOPPING 1001
+#define CODE_BROKE     1006 /* RFC 6455, 7.4.1: it was open, and no close frame came */
 #define SIGNALS        4
 
 struct meter {
@@ -160,14 +161,16 @@ static void on_message(void *context, const char *text, size_t length)
 static void on_closed(void *context, unsigned code, const char *why)
 {
     struct meter *meter = context;
+    struct core_report report = look(meter);
+    bool was_open = report.link != CORE_LINK_CONNECTING;
     meter->connected = false;
     core_on_disconnect(&meter->core, code);
-    struct core_report report = look(meter);
+    report = look(meter);
     if (meter->stopping) {
         uv_stop(&meter->loop);
         return;
     }
-    watch_disconnected(&meter->watch, code, why, &report);
+    watch_disconnected(&meter->watch, code == 0 && was_open ? CODE_BROKE : code, why, &report);
 }
 
 /* ---- signals -------------------------------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@ import sys
 
 from meter import CLIENT
 from network import ADDRESS, run_in_own_network
+from posix_meter import run_meter
 from relay import BINARY, assert_clean, run_coinslot
 
 
@@ -32,8 +33,10 @@ def demo(folder, script, *arguments):
 
 def test_the_meter_gets_what_it_missed_and_what_nobody_told_of_and_a_second_run_goes_on(tmp_path):
     folder = tmp_path / "demo"
-    out = demo(folder, "2s,p,2s,p,2s,q")
+    out = demo(folder, "3s,m,p,m,2s,p,2s,q")
     assert re.search(r"driver  paid \d+(\.\d+)? nano → the relay stored [0-9A-F]{8}… and answered 200", out)
+    assert "meter   shows: Paid |" in out and "meter   runs the machine" in out
+    assert "█▀▀▀▀▀█" in out and "meter   is dark" in out
     assert re.search(r"meter   is unplugged; 3 waiting for it", out)
     missed = int(re.search(r"plugged the meter in again; it missed (\d+)", out).group(1))
     assert missed >= 3
@@ -62,8 +65,8 @@ def test_the_meter_gets_what_it_missed_and_what_nobody_told_of_and_a_second_run_
     later = [int(seq) for seq in re.findall(r"meter   got seq (\d+):", again)]
     assert later == list(range(later[0], later[0] + len(later)))
     assert later[0] == seqs[-1] + 1
-    state = json.loads((folder / "meter-state.json").read_text())
-    assert state["seq"] == later[-1]
+    shown = run_meter("--show", "--state", folder / "meter-state", "--device", meter["id"])
+    assert json.loads(shown.stdout)["seq"] == later[-1]
 
 
 def test_for_the_local_network_it_says_what_that_implies(tmp_path):

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 
 from coinslot.amount import RAW_PER_NANO, format_nano, parse_raw
-from coinslot.demo_setup import Api, DemoError, Folder, Node, find_meter, free_port, lan_address, open_api
+from coinslot.demo_setup import Api, DemoError, Folder, Node, find_meter, free_port, lan_address, open_api, run_meter
 
 COLORS = {"driver": "36", "relay": "33", "meter": "32", "you": "1", "bad": "31", "dim": "2"}
-KEYS = "p: pull the meter's plug, or plug it in · r: pull the relay's plug · l: the node keeps its next payments to itself · q: quit"
+KEYS = "p: pull the meter's plug, or plug it in · m: look at the meter · r: pull the relay's plug · l: the node keeps its next payments to itself · q: quit"
 RELAY_AWAY_S = 1.5  # how long the relay stays without power
 SILENT_PAYMENTS = 3  # of which the node tells nobody
 HOLD_BACK_S = 0.2  # the driver's line comes once the relay has answered: the meter may be faster
@@ -38,6 +38,9 @@ class Screen:
     def say(self, who: str, text: str, color: Optional[str] = None) -> None:
         line = f"{self.paint('dim', time.strftime('%H:%M:%S'))}  {self.paint(who, who.ljust(6))}  "
         print(line + (self.paint(color, text) if color else text), flush=True)
+
+    def draw(self, picture: str) -> None:
+        print(picture if self._colored else re.sub(r"\033\[[0-9;]*m", "", picture), flush=True)
 
     def note(self, text: str = "") -> None:
         print(text, flush=True)
@@ -58,6 +61,7 @@ class Demo:
         self.screen = screen
         self._arguments = arguments
         self._binary: Path = arguments.binary
+        self._meter_binary: Path = arguments.binary.parent / "coinslot-meter"
         self._folder = Folder(arguments.data)
         host = "0.0.0.0" if arguments.lan else "127.0.0.1"
         # The node has to know it before the relay is there.
@@ -75,6 +79,7 @@ class Demo:
         self._missed = 0  # payments since the meter was unplugged
         self._held: List[Dict[str, Any]] = []  # what the meter said early, and what it said after that
         self._payable = True  # as the meter was told
+        self._shown = ""  # the title on the meter's screen
         self._whole = False  # the meter was told that it has everything
         self._steps: "asyncio.Queue[str]" = asyncio.Queue()
         self._api: Optional[Api] = None
@@ -88,7 +93,7 @@ class Demo:
             await self._start_node()
             await self._start_relay()
             self._api = await asyncio.to_thread(open_api, self._binary, self._folder, self._port(self._http))
-            self._device = await asyncio.to_thread(find_meter, self._api, self._folder)
+            self._device = await asyncio.to_thread(find_meter, self._api, self._folder, self._meter_binary)
             self._introduce()
             await self._plug_meter_in()
             self._drivers = asyncio.ensure_future(self._drive())
@@ -104,6 +109,8 @@ class Demo:
             return False
         if step == "p":
             await (self._pull_meters_plug() if self._meter else self._plug_meter_in())
+        elif step == "m":
+            self._look_at_meter()
         elif step == "r":
             await self._pull_relays_plug()
         elif step == "l":
@@ -138,7 +145,8 @@ class Demo:
 
     def _summarise(self, counts: Dict[str, int]) -> None:
         waiting = counts.get("stored", 0) + counts.get("sent", 0) + counts.get("acked", 0)
-        state = json.loads(self._folder.meter_state.read_text()) if self._folder.meter_state.exists() else {"credit_s": 0}
+        remembers = ("--show", "--state", str(self._folder.meter_state), "--device", self._device["id"])
+        state = json.loads(run_meter(self._meter_binary, *remembers)) if self._folder.meter_state.exists() else {"credit_s": 0}
         self.screen.note()
         self.screen.say(
             "you",
@@ -280,14 +288,13 @@ class Demo:
         if missed:
             self.screen.say("you", f"plugged the meter in again; it missed {missed}")
         meter = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "coinslot.device", "--json", "--url", f"ws://127.0.0.1:{self._port(self._ws)}"),
+            *(str(self._meter_binary), "--json", "--url", f"ws://127.0.0.1:{self._port(self._ws)}"),
             *("--device", self._device["id"], "--key-file", str(self._folder.meter_key)),
             *(argument for key in self._device["relay_keys"] for argument in ("--relay-key", key)),
-            *("--state", str(self._folder.meter_state)),
+            *("--state", str(self._folder.meter_state), "--screen-file", str(self._folder.meter_screen)),
             stdin=DEVNULL,
             stdout=PIPE,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
         )
         self._meter = meter
         self._spawn(self._read(meter, self._on_meter))
@@ -298,6 +305,14 @@ class Demo:
         self.screen.say("you", "pulled the meter's plug (kill -9)", "bad")
         meter.kill()
         await meter.wait()
+        self._shown = ""
+
+    def _look_at_meter(self) -> None:
+        """Its screen, as it is at this moment."""
+        if self._meter is None or not self._folder.meter_screen.exists():
+            self.screen.say("meter", "is dark", "dim")
+        else:
+            self.screen.draw(self._folder.meter_screen.read_text())
 
     def _on_meter(self, event: Dict[str, Any]) -> None:
         early = event["event"] == "payment" and event["age_s"] < 2 and event["hash"] not in self._paid
@@ -335,8 +350,21 @@ class Demo:
             self.screen.say("meter", f"is told its tariff, version {event['version']}: {tariff(event['config'])}")
         elif kind == "state":
             self._on_state(event)
-        elif kind not in ("noted", "stopped"):
+        elif kind == "screen":
+            self._on_screen(event)
+        elif kind == "pin":
+            self.screen.say("meter", "runs the machine" if event["on"] else "stops the machine")
+        elif kind == "state_lost":
+            self.screen.say("meter", f"does not know what it did with seq {event['from']} to {event['to']}: its memory is younger", "bad")
+        elif kind not in ("noted", "stopped", "started"):
             self.screen.say("meter", json.dumps(event), "bad")
+
+    def _on_screen(self, event: Dict[str, Any]) -> None:
+        """The first lines of another screen; not each second of a countdown."""
+        if event["lines"][0] != self._shown:
+            self._shown = event["lines"][0]
+            code = ", and its code to scan" if event["qr"] else ""
+            self.screen.say("meter", f"shows: {' | '.join(event['lines'])}{code}", "dim")
 
     def _on_state(self, event: Dict[str, Any]) -> None:
         if not event["payable"]:
@@ -402,8 +430,8 @@ class Demo:
 def _script(text: str) -> List[str]:
     words = [word.strip() for word in text.split(",")]
     for word in words:
-        if not re.fullmatch(r"p|r|l|q|\d+(\.\d+)?s", word):
-            raise argparse.ArgumentTypeError(f"write p, r, l, q, or a time as 8s, with commas between, not {word!r}")
+        if not re.fullmatch(r"p|m|r|l|q|\d+(\.\d+)?s", word):
+            raise argparse.ArgumentTypeError(f"write p, m, r, l, q, or a time as 8s, with commas between, not {word!r}")
     return words
 
 
@@ -419,6 +447,8 @@ def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     arguments.binary = Path(os.environ.get("COINSLOT_BINARY", "build/release/coinslot")).resolve()
     if not arguments.binary.exists():
         parser.error(f"{arguments.binary} is not there: run ./dev build")
+    if not (arguments.binary.parent / "coinslot-meter").exists():
+        parser.error(f"coinslot-meter is not there, beside {arguments.binary}: run ./dev build")
     return arguments
 
 

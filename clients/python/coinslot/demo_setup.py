@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any, Dict, Optional, Tuple
 
 from coinslot.address import format_address
 from coinslot.amount import RAW_PER_NANO
-from coinslot.credential import DeviceKey
 
 CONFIG = """\
 # Written by the demo at each start.
@@ -75,7 +75,11 @@ class Folder:
 
     @property
     def meter_state(self) -> Path:
-        return self.path / "meter-state.json"
+        return self.path / "meter-state"
+
+    @property
+    def meter_screen(self) -> Path:
+        return self.path / "meter-screen"
 
     def prepare(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -161,7 +165,15 @@ def open_api(binary: Path, folder: Folder, port: int) -> Api:
     return Api(port, done.stdout.strip())
 
 
-def find_meter(api: Api, folder: Folder) -> Dict[str, Any]:
+def run_meter(binary: Path, *arguments: str) -> str:
+    """What `coinslot-meter` prints when it only answers."""
+    done = subprocess.run([str(binary), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise DemoError(done.stderr.strip() or f"coinslot-meter exited {done.returncode}")
+    return done.stdout.strip()
+
+
+def find_meter(api: Api, folder: Folder, binary: Path) -> Dict[str, Any]:
     """The demo's meter, {id, address, relay_keys}: the one of an earlier start, or a new one."""
     try:
         meter = json.loads(folder.meter.read_text())
@@ -170,9 +182,9 @@ def find_meter(api: Api, folder: Folder) -> Dict[str, Any]:
             return _subscribed(api, meter)
     except FileNotFoundError:
         pass
-    for file in (folder.meter_key, folder.meter_state):
-        file.unlink(missing_ok=True)
-    public_key = DeviceKey.make(folder.meter_key).public.hex()  # all of the pair that leaves the meter
+    folder.meter_key.unlink(missing_ok=True)
+    shutil.rmtree(folder.meter_state, ignore_errors=True)
+    public_key = run_meter(binary, "--make-key", str(folder.meter_key))  # all of the pair that leaves the meter
     body = {"name": "Meter 12, Market Square", "auth": "key", "public_key": public_key}
     device = api.change("POST", "/api/v1/devices", body)
     api.change("PUT", f"/api/v1/devices/{device['id']}/config", TARIFF)
