@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,8 +25,12 @@ static void let_go(int meter)
             close(file);
         }
     }
-    (void)freopen("/dev/null", "r", stdin);
-    (void)freopen("/dev/null", "w", stdout);
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing >= 0) {
+        dup2(nothing, STDIN_FILENO);
+        dup2(nothing, STDOUT_FILENO);
+        close(nothing);
+    }
     /* A terminal's Ctrl-C goes to all its processes; the guard ends after the meter, and by it. */
     const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP};
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
