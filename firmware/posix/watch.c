@@ -161,7 +161,7 @@ static void take_frame(struct watch *watch, const char *type, const json_t *fram
         take_config(watch, frame, after);
     } else if (strcmp(type, "gap") == 0) {
         view_event(watch->view, event_of("gap", frame, GAP));
-    } else if (strcmp(type, "noted") == 0) {
+    } else if (strcmp(type, "noted") == 0 && after->outcome_count < watch->before.outcome_count) {
         view_event(watch->view, event_of("noted", frame, NOTED));
     } else if (strcmp(type, "state") == 0) {
         view_event(watch->view, event_of("state", frame, STATE));
@@ -196,6 +196,7 @@ void watch_closing(struct watch *watch, unsigned code, const char *reason)
     const char *event = code == 4002   ? "relay_not_proven"
                         : code == 4012 ? "frame_not_proven"
                                        : "protocol_error";
+    watch->code_closing = code;
     snprintf(watch->why_closing, sizeof(watch->why_closing), "%s", reason);
     view_event(watch->view, json_pack("{ssss}", "event", event, "message", reason));
 }
@@ -204,6 +205,7 @@ void watch_disconnected(struct watch *watch, unsigned code, const char *why, con
 {
     bool ours = watch->why_closing[0] != '\0';
     const char *reason = ours ? watch->why_closing : why;
+    code = ours ? watch->code_closing : code;
     if (after->link == CORE_LINK_RETIRED) {
         view_event(watch->view,
                    json_pack("{sssIss}", "event", "retired", "code", (json_int_t)code, "reason", reason));

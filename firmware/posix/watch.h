@@ -25,7 +25,8 @@ struct watch {
     struct core_report before;
     uint32_t store_failures;
     struct watch_payment payments[WATCH_PENDING];
-    char state[256], why_closing[64];
+    char state[256], why_closing[64]; /* "": not by us */
+    unsigned code_closing;
 };
 
 void watch_init(struct watch *watch, struct view *view, const char *state);

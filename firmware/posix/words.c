@@ -134,6 +134,11 @@ static void say_pin(const json_t *event, char text[WORDS_SIZE])
     SAY("the machine is %s", flag(event, "on") ? "on" : "off");
 }
 
+static void say_retired(const json_t *event, char text[WORDS_SIZE])
+{
+    SAY("retired for good (%s); until the power comes again it does not ask", word(event, "reason"));
+}
+
 static void say_waiting(const json_t *event, char text[WORDS_SIZE])
 {
     long long delay_ms = number(event, "delay_ms");
@@ -167,6 +172,7 @@ static const struct {
     {"protocol_error", say_protocol_error},
     {"store_failed", say_store_failed},
     {"pin", say_pin},
+    {"retired", say_retired},
     {"waiting", say_waiting},
     {"stopped", say_stopped},
 };
