@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "store/gather.h"
 
 #define LOG_MODULE "store"
 
@@ -15,8 +16,8 @@ sqlite3 *sql_open(const char *path, enum sql_access access)
 {
     sqlite3 *db = NULL;
     int flags =
-        SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE | (access == SQL_READ_WRITE ? SQLITE_OPEN_CREATE : 0);
-    int code = sqlite3_open_v2(path, &db, flags, NULL);
+        SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE | (access != SQL_READ_ONLY ? SQLITE_OPEN_CREATE : 0);
+    int code = sqlite3_open_v2(path, &db, flags, access == SQL_GATHERED ? gather_vfs() : NULL);
     if (code != SQLITE_OK) {
         log_error("cannot open %s: %s", path, db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(code));
         sqlite3_close(db);

@@ -14,7 +14,11 @@
 
 #define SQL_APPLICATION_ID 0x43534c54 /* "CSLT": PRAGMA application_id of our files */
 
-enum sql_access { SQL_READ_WRITE, SQL_READ_ONLY };
+enum sql_access {
+    SQL_READ_WRITE,
+    SQL_READ_ONLY,
+    SQL_GATHERED, /* read and write, each commit in one write (gather.h): for one that stays at synchronous = FULL */
+};
 
 /* NULL: could not be opened; why in the log. Foreign keys on, automatic checkpoints off, 10 s of patience with locks. */
 sqlite3 *sql_open(const char *path, enum sql_access access);

@@ -180,7 +180,8 @@ static enum cs_err open_file(struct store *store, char error[STORE_ERROR_SIZE])
         (void)fchmod(fd, 0600);
         close(fd); /* before SQLite has it open: closing drops a process's locks on a file (fcntl(2)) */
     }
-    store->db = fd < 0 ? NULL : sql_open(store->path, SQL_READ_WRITE);
+    bool synced = strcmp(store->options.synchronous, "FULL") == 0;
+    store->db = fd < 0 ? NULL : sql_open(store->path, synced ? SQL_GATHERED : SQL_READ_WRITE);
     if (store->db == NULL) {
         snprintf(error, STORE_ERROR_SIZE, "cannot open %s: %s", store->path,
                  fd < 0 ? strerror(errno) : "see the log");
