@@ -18,6 +18,7 @@ class Proxy:
         self._loop = loop
         self._relay_url = relay_url
         self._links = set()
+        self._devices = set()  # who is connected
         self.tamper = None
         self.open = True  # False: nobody gets through
         self.sessions = []
@@ -37,11 +38,12 @@ class Proxy:
         self._loop.run(self._cut())
 
     async def _cut(self):
-        for link in list(self._links):
-            link.cancel()
+        for device in list(self._devices):
+            device.transport.abort()
 
     async def _close(self):
-        await self._cut()
+        for link in list(self._links):
+            link.cancel()
         self._server.close()
         await self._server.wait_closed()
 
@@ -51,6 +53,7 @@ class Proxy:
             return
         link = asyncio.current_task()
         self._links.add(link)
+        self._devices.add(device)
         options = {"ping_interval": None, "compression": None, "max_size": 2**20, "close_timeout": 1}
         try:
             async with websockets.connect(self._relay_url + path, subprotocols=["coinslot.v1"], **options) as relay:
@@ -67,6 +70,7 @@ class Proxy:
                         way.cancel()
         finally:
             self._links.discard(link)
+            self._devices.discard(device)
 
 
 class ProxySession:
