@@ -70,8 +70,8 @@ def test_each_stage_of_a_payment_is_timed_and_one_ack_at_a_time(relay, connect, 
     assert 'coinslot_payment_stage_seconds_bucket{stage="commit",le="+Inf"} 4\n' in text
 
 
-def test_the_whole_way_of_a_payment_is_shown_with_all_its_times(relay, device, payer, shop, make_meter):
-    meter = make_meter(relay, device).plug_in()
+def test_the_whole_way_of_a_payment_is_shown_with_all_its_times(relay, device, payer, shop, make_either_meter):
+    meter = make_either_meter(relay, device).plug_in()
     meter.wait_for("welcome")
     (hash,) = pay(relay, payer, shop, amount=100 * PRICE)
     meter.wait_for("noted")
@@ -92,9 +92,9 @@ def test_the_whole_way_of_a_payment_is_shown_with_all_its_times(relay, device, p
 
 
 def test_a_device_that_was_away_gets_what_it_missed_in_order_then_the_live_ones_while_payments_keep_arriving(
-    relay, device, payer, shop, make_meter
+    relay, device, payer, shop, make_either_meter
 ):
-    meter = make_meter(relay, device).plug_in()
+    meter = make_either_meter(relay, device).plug_in()
     first = pay(relay, payer, shop, 5)
     meter.wait_for("noted", 5)
     meter.pull_the_plug()

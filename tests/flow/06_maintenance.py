@@ -49,9 +49,9 @@ def test_a_backup_under_load_is_whole_and_holds_all_that_was_answered_before_it(
     restored.close()
 
 
-def test_a_device_notices_that_it_meets_a_restored_store(relay, device, payer, shop, tmp_path, make_meter):
+def test_a_device_notices_that_it_meets_a_restored_store(relay, device, payer, shop, tmp_path, make_either_meter):
     pay(relay, payer, shop, 2)
-    meter = make_meter(relay, device).plug_in()
+    meter = make_either_meter(relay, device).plug_in()
     meter.wait_for("noted", 2)
     meter.stop()
     assert run_coinslot("backup", "--data", relay.data, tmp_path / "backup.db").returncode == 0
@@ -59,7 +59,7 @@ def test_a_device_notices_that_it_meets_a_restored_store(relay, device, payer, s
     restored = restore(tmp_path, tmp_path / "backup.db").start()
     try:
         # Tokens of before are good: the key is part of the backup.
-        again = make_meter(restored, device).plug_in()
+        again = make_either_meter(restored, device).plug_in()
         assert again.wait_for("store_changed")["seq"] == 2
         assert again.state()["seq"] == 2
         again.close()

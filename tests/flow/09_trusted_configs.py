@@ -80,10 +80,10 @@ def test_a_tariff_that_changes_while_payments_are_in_flight_prices_only_what_is_
 
 
 def test_a_tariff_that_changes_again_and_again_while_others_pay_prices_each_payment_by_the_version_it_names(
-    relay, either, payer, shop, make_meter
+    relay, either, payer, shop, make_either_meter
 ):
     bought = {relay.set_config(either, config(1)): 1}
-    meter = make_meter(relay, either).plug_in()
+    meter = make_either_meter(relay, either).plug_in()
     meter.wait_for("welcome")
     notices = [payer.send(shop, UNIT) for _ in range(150)]
     paying = threading.Thread(target=notify, args=(relay, notices))
@@ -100,9 +100,9 @@ def test_a_tariff_that_changes_again_and_again_while_others_pay_prices_each_paym
     assert meter.of("protocol_error") == []
 
 
-def test_a_tariff_that_changed_while_the_device_was_away_prices_what_it_missed_by_the_one_of_then(relay, either, payer, shop, make_meter):
+def test_a_tariff_that_changed_while_the_device_was_away_prices_what_it_missed_by_the_one_of_then(relay, either, payer, shop, make_either_meter):
     relay.set_config(either, config(1))
-    meter = make_meter(relay, either).plug_in()
+    meter = make_either_meter(relay, either).plug_in()
     meter.wait_for("welcome")
     meter.pull_the_plug()
     expected = []
@@ -117,7 +117,7 @@ def test_a_tariff_that_changed_while_the_device_was_away_prices_what_it_missed_b
     assert meter.of("protocol_error") == []
 
 
-def test_a_device_that_never_met_the_relay_prices_what_waits_by_the_configs_of_then(make_relay, payer, shop, make_meter):
+def test_a_device_that_never_met_the_relay_prices_what_waits_by_the_configs_of_then(make_relay, payer, shop, make_either_meter):
     relay = make_relay(CONFIG + "[limits]\nwindow = 2\npage = 2\n")
     device = relay.create_key_device()
     relay.subscribe(device, shop)
@@ -126,12 +126,12 @@ def test_a_device_that_never_met_the_relay_prices_what_waits_by_the_configs_of_t
         relay.set_config(device, config(seconds))
         pay(relay, payer, shop, 3)
         expected += [seconds] * 3
-    meter = make_meter(relay, device).plug_in()
+    meter = make_either_meter(relay, device).plug_in()
     assert seconds_of(wait_served(relay, device, 9)) == expected
     assert meter.state()["credit_s"] == sum(expected)
 
 
-def test_what_was_out_and_not_acked_when_the_plug_was_pulled_keeps_its_price(relay, either, payer, shop, make_meter, connect):
+def test_what_was_out_and_not_acked_when_the_plug_was_pulled_keeps_its_price(relay, either, payer, shop, make_either_meter, connect):
     relay.set_config(either, config(1))
     session = connect(relay)
     greet = session.greet_by_key if "secret_key" in either else session.greet
@@ -141,7 +141,7 @@ def test_what_was_out_and_not_acked_when_the_plug_was_pulled_keeps_its_price(rel
     session.abort()
     for seconds in (2, 3):
         relay.set_config(either, config(seconds))
-    meter = make_meter(relay, either).plug_in()
+    meter = make_either_meter(relay, either).plug_in()
     assert seconds_of(wait_served(relay, either, 3)) == [1, 1, 1]
     assert [(event["hash"], event["config_version"]) for event in meter.of("payment")] == [(hash, version) for hash in hashes(notices)]
 

@@ -44,8 +44,8 @@ def granted(meter):
     return [event["hash"] for event in meter.of("payment") if "seconds" in event]
 
 
-def test_the_restore_drill_each_payment_is_granted_exactly_once(relay, either, payer, shop, make_meter, backup):
-    meter = make_meter(relay, either).plug_in()
+def test_the_restore_drill_each_payment_is_granted_exactly_once(relay, either, payer, shop, make_either_meter, backup):
+    meter = make_either_meter(relay, either).plug_in()
     early = pay(relay, payer, shop, 5)
     wait_served(relay, either, 5)
     backup.save(relay)
@@ -75,11 +75,11 @@ def test_the_restore_drill_each_payment_is_granted_exactly_once(relay, either, p
 
 
 def test_payments_that_waited_in_the_backup_are_numbered_anew_and_known_by_their_hashes(
-    relay, either, payer, shop, make_meter, backup
+    relay, either, payer, shop, make_either_meter, backup
 ):
     notices = pay(relay, payer, shop, 10)
     backup.save(relay)  # ten are stored, none was sent
-    meter = make_meter(relay, either).plug_in()
+    meter = make_either_meter(relay, either).plug_in()
     meter.wait_for("noted", 10)
     meter.stop()
     backup.restore(relay)
@@ -128,14 +128,14 @@ def test_what_was_refused_before_is_refused_again_however_young_it_looks_now(rel
     assert len(meter.of("refused_before")) == 1
 
 
-def test_configs_of_the_lost_store_are_forgotten_though_their_versions_come_again(relay, either, payer, shop, make_meter, backup):
+def test_configs_of_the_lost_store_are_forgotten_though_their_versions_come_again(relay, either, payer, shop, make_either_meter, backup):
     def config(seconds):
         return {"tariff": {"steps": [{"amount": str(10**27), "seconds": seconds}], "cap_s": 7200}}
 
     relay.set_config(either, config(10))
     backup.save(relay)
     lost = relay.set_config(either, config(20))
-    meter = make_meter(relay, either).plug_in()
+    meter = make_either_meter(relay, either).plug_in()
     pay(relay, payer, shop, 1)
     wait_served(relay, either, 1)
     meter.stop()
@@ -149,8 +149,8 @@ def test_configs_of_the_lost_store_are_forgotten_though_their_versions_come_agai
     assert meter.state()["credit_s"] == 50
 
 
-def test_a_store_restored_twice_is_lived_through(relay, either, payer, shop, make_meter, backup):
-    meter = make_meter(relay, either).plug_in()
+def test_a_store_restored_twice_is_lived_through(relay, either, payer, shop, make_either_meter, backup):
+    meter = make_either_meter(relay, either).plug_in()
     everything = pay(relay, payer, shop, 3)
     wait_served(relay, either, 3)
     backup.save(relay)
@@ -166,15 +166,15 @@ def test_a_store_restored_twice_is_lived_through(relay, either, payer, shop, mak
     assert meter.state()["credit_s"] == 6 * len(everything)
 
 
-def test_a_device_without_its_record_goes_on_in_a_restored_store_too(relay, either, payer, shop, make_meter, backup):
+def test_a_device_without_its_record_goes_on_in_a_restored_store_too(relay, either, payer, shop, make_either_meter, backup):
     """It was exchanged for a new one meanwhile: nothing says what was granted, but nothing is stuck either."""
     pay(relay, payer, shop, 2)
     backup.save(relay)
-    old = make_meter(relay, either, "old").plug_in()
+    old = make_either_meter(relay, either, "old").plug_in()
     old.wait_for("noted", 2)
     old.stop()
     backup.restore(relay)
-    new = make_meter(relay, either, "new").plug_in()
+    new = make_either_meter(relay, either, "new").plug_in()
     wait_served(relay, either, 2)
     assert len(granted(new)) == 2
     assert "store_rolled_back" not in relay.show_device(either)["warnings"]

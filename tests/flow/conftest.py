@@ -156,6 +156,12 @@ def make_posix_meter(tmp_path):
         meter.close()
 
 
+@pytest.fixture(params=["reference", "posix"])
+def make_either_meter(request):
+    """The reference device and the meter for Linux boards, one test each."""
+    return request.getfixturevalue("make_meter" if request.param == "reference" else "make_posix_meter")
+
+
 @pytest.fixture
 def machine(relay, connect, device):
     """A session of the device, which people may pay."""
