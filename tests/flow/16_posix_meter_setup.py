@@ -136,6 +136,14 @@ def test_over_tls_only_a_relay_with_a_trusted_certificate_is_spoken_to(
     stranger.wait_screen("dont_pay")
 
 
+def test_a_certificate_of_another_name_is_not_trusted(make_relay, authority, installed, make_posix_meter):
+    relay = make_relay(CONFIG + installed.config() + "[http]\ntls = no\n", ws_tls=authority.context(), ws="127.0.0.2:0")
+    device = relay.create_device("Meter 12")
+    meter = make_posix_meter(relay, device, arguments=("--ca-file", authority.pem)).plug_in()
+    assert "of another name" in meter.wait_for("waiting")["reason"]
+    assert meter.of("welcome") == []
+
+
 class Terminal:
     """A meter on a terminal of so many rows and columns."""
 
