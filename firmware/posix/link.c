@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "core/core.h"
 #include "posix/lookup.h"
+#include "posix/quirks.h"
 
 #define LOG_MODULE     "meter"
 #define RX_BUFFER_SIZE 4096
@@ -214,31 +215,9 @@ static void on_alive(uv_timer_t *timer)
 
 /* ---- from libwebsockets ------------------------------------------------------------------------------------------------- */
 
-struct orphans {
-    const struct lws *wsi;
-};
-
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-static void close_orphan(uv_handle_t *handle, void *context)
-{
-    const struct orphans *orphans = context;
-    if (handle->type == UV_POLL && handle->data == orphans->wsi && !uv_is_closing(handle)) {
-        uv_close(handle, free_handle);
-    }
-}
-
-/*
- * A connection that fails at once (no route to its address) leaves its uv_poll_t behind in libwebsockets 4.1.6, stopped, for ever
- * (lws_client_connect_3_connect, "try_next_result_fds"): it knows whose it was.
- */
 static void on_destroyed(struct link *link, const struct lws *wsi)
 {
-    struct orphans orphans = {wsi};
-    uv_walk(link->options.loop, close_orphan, &orphans);
+    quirks_close_orphans(link->options.loop, wsi);
     if (wsi == link->wsi) {
         link->wsi = NULL;
         if (link->state != STATE_STOPPED) {
@@ -246,29 +225,6 @@ static void on_destroyed(struct link *link, const struct lws *wsi)
             be_gone(link);
         }
     }
-}
-
-static void note_failure(struct link *link, struct lws *wsi, const char *why, size_t length)
-{
-    char text[LINK_WHY_SIZE];
-    unsigned status = length >= 3 && memcmp(why, "HS:", 3) == 0 ? lws_http_client_http_response(wsi) : 0;
-    if (status != 0 && status != 101) {
-        snprintf(text, sizeof(text), "it answered HTTP status %u instead of upgrading", status);
-        note_why(link, text, sizeof(text));
-    } else {
-        note_why(link, why != NULL ? why : "it cannot be reached", why != NULL ? length : LINK_WHY_SIZE);
-    }
-}
-
-/* What the relay says at its end: two bytes of code, and maybe words. */
-static void note_end(struct link *link, const unsigned char *said, size_t length)
-{
-    char words[64] = "";
-    for (size_t i = 0; i + 2 < length && i + 1 < sizeof(words); i++) {
-        words[i] = said[i + 2] >= ' ' && said[i + 2] <= '~' ? (char)said[i + 2] : '?';
-    }
-    link->code = length >= 2 ? (unsigned)said[0] << 8 | said[1] : 0;
-    note_why(link, words[0] != '\0' ? words : "closed", sizeof(words));
 }
 
 /* One frame a call. */
@@ -327,6 +283,7 @@ static void read_some(struct link *link, const char *bytes, size_t length)
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
 {
     (void)user;
+    char text[QUIRKS_TEXT_SIZE];
     struct link *link = lws_context_user(lws_get_context(wsi));
     if (reason == LWS_CALLBACK_WSI_DESTROY) {
         on_destroyed(link, wsi);
@@ -356,7 +313,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         write_some(link);
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        note_end(link, in, length);
+        link->code = quirks_read_close(in, length, text);
+        note_why(link, text, sizeof(text));
         return 0;
     case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
         if (length == 0) { /* OpenSSL's verdict on it; what libwebsockets says of that later is a number */
@@ -365,7 +323,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         }
         return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        note_failure(link, wsi, in, length);
+        quirks_explain(wsi, in, length, text);
+        note_why(link, text, sizeof(text));
         return 0;
     default:
         return 0;

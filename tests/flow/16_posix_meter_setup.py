@@ -144,6 +144,17 @@ def test_a_certificate_of_another_name_is_not_trusted(make_relay, authority, ins
     assert meter.of("welcome") == []
 
 
+def test_a_relay_is_found_by_its_name_and_over_ipv6(relay, device, make_relay, make_posix_meter):
+    by_name = make_posix_meter(relay, device, name="by name", arguments=("--url", f"ws://localhost:{relay.ws_port}")).plug_in()
+    six = make_relay(name="six", ws="[::1]:0")
+    over_ipv6 = make_posix_meter(six, six.create_device("Meter 6"), name="six").plug_in()
+    nowhere = make_posix_meter(relay, device, name="nowhere", arguments=("--url", "ws://127.0.0.1:1")).plug_in()
+    waiting = nowhere.wait_for("waiting")
+    assert (waiting["code"], waiting["reason"]) == (0, "it cannot be reached")
+    by_name.wait_for("welcome")
+    over_ipv6.wait_for("welcome")
+
+
 class Terminal:
     """A meter on a terminal of so many rows and columns."""
 
