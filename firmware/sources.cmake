@@ -27,7 +27,7 @@ set(FIRMWARE_SHARED_SOURCES
     ../src/verify/layout.c
     )
 
-# And what the ports' cryptography is made of: libsodium and nothing else.
+# What a port needs that has no other cryptography than libsodium.
 set(FIRMWARE_CRYPTO_SOURCES
-    ../src/verify/signature.c
+    nano/plain_signature.c
     )

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "lib/plain_signature.h"
+#include "nano/plain_signature.h"
 #include "verify/block.h"
 
 /* The points of small order: 0 to 7 times one of order 8. */

@@ -4,7 +4,7 @@
 #include <sodium.h>
 
 #include "esp_random.h"
-#include "verify/signature.h"
+#include "nano/plain_signature.h"
 
 static uint8_t secret_key[crypto_sign_SECRETKEYBYTES];
 
@@ -54,7 +54,7 @@ static bool nano_verify(void *context, const uint8_t hash[CORE_HASH_SIZE],
                         const uint8_t signature[CORE_SIGNATURE_SIZE], const uint8_t account[CORE_KEY_SIZE])
 {
     (void)context;
-    return block_signature_valid(hash, signature, account);
+    return plain_signature_valid(hash, signature, account);
 }
 
 void crypto_open(void)

@@ -1,4 +1,4 @@
-#include "lib/plain_signature.h"
+#include "nano/plain_signature.h"
 
 #include <assert.h>
 #include <sodium.h>
