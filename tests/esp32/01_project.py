@@ -89,7 +89,7 @@ def test_what_the_meter_remembers_fits_its_partition_and_lasts_ten_years():
     assert at_work <= pages
 
     ten_years_s = 10 * 365.25 * 86400
-    marks, records = ten_years_s / (of_core("CORE_SPAN_MS") / 1000), ten_years_s / 300
+    marks, records = ten_years_s / 25, ten_years_s / 300  # docs/firmware.md: how often they are written
     entries = marks * mark + records * record
     wearing = pages - -(-kept // usable) - 1  # what lies still does not move
     each = entries / usable / wearing
