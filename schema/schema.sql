@@ -68,6 +68,11 @@ CREATE TABLE payment_proof (
     payment INTEGER PRIMARY KEY REFERENCES payment (num),
     block BLOB NOT NULL
 ) STRICT;
+-- The block before a payment's, packed likewise. Asked for only where a device wants proofs.
+CREATE TABLE payment_previous (
+    payment INTEGER PRIMARY KEY REFERENCES payment (num),
+    block BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE "delivery" (
     num INTEGER PRIMARY KEY,
@@ -135,6 +140,19 @@ CREATE TABLE device_config (
     body TEXT NOT NULL,     -- what the device is told: the settings and its addresses
     created_at INTEGER NOT NULL,
     PRIMARY KEY (device, version)
+) STRICT, WITHOUT ROWID;
+
+-- Devices whose config in force says `proof`.
+CREATE TABLE device_proof (
+    device INTEGER PRIMARY KEY REFERENCES device (num)
+) STRICT;
+
+-- Their deliveries that wait for the block before the payment's: no seq yet, so nothing waits behind them.
+CREATE TABLE delivery_held (
+    payment INTEGER NOT NULL REFERENCES payment (num),
+    device INTEGER NOT NULL REFERENCES device (num),
+    config_version INTEGER NOT NULL, -- in force when the payment was stored
+    PRIMARY KEY (payment, device)
 ) STRICT, WITHOUT ROWID;
 
 -- Seqs without a delivery: the device had them from a store that was rolled back.

@@ -4,11 +4,22 @@
 #include "base/log.h"
 #include "store/internal.h"
 
-enum { LOAD_DEVICES, LOAD_ADDRESSES, LOAD_SUBSCRIPTIONS, LOAD_BASELINES, LOAD_TOKENS, LOAD_COUNT };
+enum {
+    LOAD_DEVICES,
+    LOAD_PROOFS,
+    LOAD_HELD,
+    LOAD_ADDRESSES,
+    LOAD_SUBSCRIPTIONS,
+    LOAD_BASELINES,
+    LOAD_TOKENS,
+    LOAD_COUNT
+};
 static const char *const LOAD_SQL[] = {
     [LOAD_DEVICES] = "SELECT num, id, auth, credential, state, expire_after_ms, head, sent, acked, "
                      "(SELECT coalesce(max(version), 0) FROM device_config f WHERE f.device = num) FROM "
                      "device JOIN device_cursor ON device = num ORDER BY num",
+    [LOAD_PROOFS] = "SELECT device FROM device_proof",
+    [LOAD_HELD] = "SELECT device, count(*) FROM delivery_held GROUP BY device",
     [LOAD_ADDRESSES] = "SELECT num, chain, bytes FROM address ORDER BY num",
     [LOAD_SUBSCRIPTIONS] = "SELECT num, device, address, minimum, created_at FROM subscription "
                            "WHERE removed_at IS NULL ORDER BY num",
@@ -118,6 +129,32 @@ static enum cs_err load_subscriptions(struct directory *directory, sqlite3_stmt 
     return err != CS_OK ? err : bad;
 }
 
+static struct device *device_of(const struct directory *directory, int64_t num)
+{
+    return num > 0 && (size_t)num < directory->device_slots ? directory->devices[num] : NULL;
+}
+
+/* Who wants proofs, and how much waits for them. */
+static enum cs_err load_proofs(struct directory *directory, sqlite3_stmt **sql)
+{
+    enum cs_err err, bad = CS_OK;
+    while (sql_step(sql[LOAD_PROOFS], &err)) {
+        struct device *device = device_of(directory, sqlite3_column_int64(sql[LOAD_PROOFS], 0));
+        if (device != NULL) {
+            atomic_store(&device->proof, true);
+        }
+        bad = device == NULL ? CS_EINVAL : bad;
+    }
+    while (err == CS_OK && sql_step(sql[LOAD_HELD], &err)) {
+        struct device *device = device_of(directory, sqlite3_column_int64(sql[LOAD_HELD], 0));
+        if (device != NULL) {
+            atomic_store(&device->held, sqlite3_column_int64(sql[LOAD_HELD], 1));
+        }
+        bad = device == NULL ? CS_EINVAL : bad;
+    }
+    return err != CS_OK ? err : bad;
+}
+
 enum cs_err directory_load(struct directory *directory, sqlite3 *db)
 {
     sqlite3_stmt **sql = sql_prepare(db, LOAD_SQL, LOAD_COUNT);
@@ -125,6 +162,7 @@ enum cs_err directory_load(struct directory *directory, sqlite3 *db)
     while (sql_step(sql[LOAD_DEVICES], &err)) {
         load_device(directory, sql[LOAD_DEVICES]);
     }
+    err = err != CS_OK ? err : load_proofs(directory, sql);
     while (err == CS_OK && bad == CS_OK && sql_step(sql[LOAD_ADDRESSES], &err)) {
         bad = load_address(directory, sql[LOAD_ADDRESSES]);
     }

@@ -50,6 +50,8 @@ struct device {
     struct device *next_dirty;
 
     /* For whoever asks. */
+    _Atomic bool proof;   /* its config says so */
+    _Atomic int64_t held; /* deliveries that wait for their proof */
     _Atomic bool connected, rolled_back;
     _Atomic int64_t flapped_at_ms; /* 0: never */
 };
@@ -215,13 +217,15 @@ struct store {
     struct inbox *inbox;
     sqlite3 *db; /* the only one that writes */
     sqlite3_stmt **batch_sql, **payment_sql, **session_sql, **device_sql, **subscription_sql, **token_sql,
-        **search_sql, **config_sql, **unconfirmed_sql, **reconcile_sql;
+        **search_sql, **config_sql, **unconfirmed_sql, **reconcile_sql, **proof_sql;
     struct batch batch;
     struct recent_delivery *recent;
     uint64_t generation; /* of the newest session */
     int64_t delivery_indexed, payment_indexed, last_delivery, last_payment;
     uint64_t last_fill_ns, last_expiry_ns;
     _Atomic int64_t unconfirmed;     /* rows that wait for their confirmation */
+    _Atomic int64_t held;            /* deliveries that wait for their proof */
+    _Atomic bool provable;           /* proofs can be had now */
     _Atomic int64_t incident_at_ms;  /* what was complete before then is not proven any more */
     const char *_Atomic incident;    /* why */
     const char *_Atomic not_payable; /* NULL: machines may take money */
@@ -268,6 +272,8 @@ void unconfirmed_sql_open(struct store *store);
 void unconfirmed_sql_close(struct store *store);
 void reconcile_sql_open(struct store *store);
 void reconcile_sql_close(struct store *store);
+void proof_sql_open(struct store *store);
+void proof_sql_close(struct store *store);
 void search_sql_open(struct store *store);
 void search_sql_close(struct store *store);
 void batch_sql_open(struct store *store);
@@ -293,6 +299,7 @@ void session_expire(struct store *store);
 struct config_change {
     struct device *device; /* NULL: none was made */
     uint64_t version;
+    bool proof; /* it says so */
     char *body; /* owned: free() */
 };
 enum cs_err config_write(struct store *store, struct device *device, const char *settings,
@@ -306,6 +313,8 @@ struct payment_post { /* what one session is told of it, as decided inside the t
     struct store_session session;
     enum cursor_post kind;
     uint64_t seq, config_version;
+    struct device *held; /* not NULL: a delivery more, or less, that this one waits for, and nothing else */
+    int held_more;       /* 1 or -1 */
 };
 struct payment_work {
     struct payment payment;
@@ -315,6 +324,7 @@ struct payment_work {
     const uint8_t *proof;    /* borrowed, as the notice */
     const char *notice;
     size_t proof_size, notice_size;
+    const struct store_proof *delivered_proof; /* what the deliveries carry; NULL: none */
     enum store_payment_outcome outcome;
     int64_t stored_at_ms;
     struct payment_post one, *posts; /* `posts` is &one until there are more */
@@ -323,6 +333,10 @@ struct payment_work {
 };
 void payment_work_init(struct payment_work *work /* zeroed */);
 void payment_work_fini(struct payment_work *work);
+void payment_add_post(struct payment_work *work, const struct payment_post *post);
+/* Numbers a delivery and writes it, inside the batch. */
+enum cs_err payment_deliver(struct store *store, struct payment_work *work, int64_t payment,
+                            struct device *device, uint64_t config_version);
 /* Matches, numbers and writes it, inside the batch. */
 enum cs_err payment_store(struct store *store, struct payment_work *work);
 /* After the commit: the sessions and listeners hear of it. */
@@ -333,6 +347,21 @@ enum cs_err payment_submit(struct store *store, struct command *command);
 enum cs_err payment_is_known(struct store *store, const struct payment *payment, bool *known);
 /* It is stored: nothing has to wait for its confirmation any more (store_unconfirmed.c). */
 enum cs_err unconfirmed_forget(struct store *store, const struct payment *payment);
+
+/* Deliveries that wait for their proof (store_proof.c). */
+bool proof_is_wanted(const struct device *device);
+/* Its next config says so, or not; inside the batch, and after the commit. */
+enum cs_err proof_want(struct store *store, const struct device *device, bool proof);
+void proof_set_wanted(struct store *store, struct device *device, bool proof);
+/* Whether the delivery of this payment has to wait; and that it does. */
+bool proof_holds(const struct payment_work *work, const struct device *device);
+enum cs_err proof_hold(struct store *store, struct payment_work *work, int64_t payment,
+                       struct device *device);
+/* After the commit. */
+void proof_note_held(struct store *store, const struct payment_post *post);
+void proof_tell_held(struct store *store);
+/* All that is held for a device gets its seqs: it is about to be retired. */
+enum cs_err proof_release_device(struct store *store, struct payment_work *work, const struct device *device);
 
 /* The rows of a subscription and, when it is new, of its address (store_subscription.c). */
 enum cs_err subscription_take_address(struct store *store, const struct address *address, int64_t *num);
@@ -354,6 +383,7 @@ struct replay_request {
     struct inbox_node node; /* first */
     struct store_session session;
     uint64_t from, to, head, config_version;
+    bool proof; /* payments come with their proof */
 };
 void replay_ask(struct store *store, const struct replay_request *asked);
 void replay_open(struct store *store);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "store/proofs.h"
 #include "store/reader_internal.h"
 #include "store/reconcile.h"
 
@@ -23,6 +24,7 @@ enum {
     KNOWN_PAYMENT,
     WAITING,
     BASELINE_COUNT,
+    PAGE_HELD,
     READER_RECONCILE_SQL_COUNT
 };
 static const char *const READER_RECONCILE_SQL[] = {
@@ -39,6 +41,10 @@ static const char *const READER_RECONCILE_SQL[] = {
     [WAITING] = "SELECT 1 FROM unconfirmed WHERE num = ?",
     [BASELINE_COUNT] = "SELECT count(*) FROM subscription s JOIN baseline_hash h ON h.subscription = s.num "
                        "WHERE s.address = ? AND s.removed_at IS NULL AND h.hash = ?",
+    [PAGE_HELD] =
+        "SELECT h.payment, p.stored_at, q.block, max(h.device IN (SELECT device FROM device_proof)) "
+        "FROM delivery_held h JOIN payment p ON p.num = h.payment JOIN payment_proof q ON q.payment = p.num "
+        "WHERE h.payment > ? GROUP BY h.payment ORDER BY h.payment LIMIT ?",
 };
 
 void reader_reconcile_sql_open(struct reader *reader)
@@ -205,6 +211,30 @@ enum cs_err reader_find_waiting(struct store *store, const int64_t *nums, size_t
         sql_bind(reader->reconcile_sql[WAITING], "i", nums[i]);
         err = reader_find_num(reader->reconcile_sql[WAITING], &found);
         waits[i] = found != 0;
+    }
+    reader_give_back(store, reader);
+    return err;
+}
+
+enum cs_err reader_page_held(struct store *store, int64_t after, uint32_t limit, struct reader_held *rows,
+                             size_t *count)
+{
+    assert(limit >= 1 && limit <= READER_HELD_MOST);
+    struct reader *reader;
+    *count = 0;
+    enum cs_err err = reader_take(store, &reader);
+    if (err == CS_OK) {
+        sqlite3_stmt *query = reader->reconcile_sql[PAGE_HELD];
+        sql_bind(query, "ii", after, (int64_t)limit);
+        while (sql_step(query, &err)) {
+            struct reader_held *row = &rows[(*count)++];
+            row->payment = sqlite3_column_int64(query, 0);
+            row->stored_at_ms = sqlite3_column_int64(query, 1);
+            int size = sqlite3_column_bytes(query, 2);
+            row->block_size = size <= STORE_PROOF_MAX ? (size_t)size : 0;
+            memcpy(row->block, sqlite3_column_blob(query, 2), row->block_size);
+            row->wanted = sqlite3_column_int64(query, 3) != 0;
+        }
     }
     reader_give_back(store, reader);
     return err;

@@ -12,10 +12,12 @@
 
 enum { READ_PAGE, REPLAY_SQL_COUNT };
 static const char *const REPLAY_SQL[] = {
-    [READ_PAGE] = "SELECT d.seq, d.state, d.reason, d.stored_at, coalesce(d.config_version, 0), "
+    [READ_PAGE] = "SELECT d.seq, d.state, d.reason, p.stored_at, coalesce(d.config_version, 0), "
                   "CASE WHEN d.config_version < ? THEN (SELECT f.body FROM device_config f "
-                  "WHERE f.device = d.device AND f.version = d.config_version) END, " PAYMENT_COLUMNS
-                  " FROM delivery d INDEXED BY delivery_due "
+                  "WHERE f.device = d.device AND f.version = d.config_version) END, "
+                  "CASE WHEN ? THEN (SELECT b.block FROM payment_previous b WHERE b.payment = p.num) END, "
+                  "CASE WHEN ? THEN (SELECT q.block FROM payment_proof q WHERE q.payment = p.num) "
+                  "END, " PAYMENT_COLUMNS " FROM delivery d INDEXED BY delivery_due "
                   "JOIN payment p ON p.num = d.payment JOIN address a ON a.num = p.address "
                   "WHERE d.device = ? AND d.seq BETWEEN ? AND ? AND d.acked_at IS NULL "
                   "ORDER BY d.seq",
@@ -52,12 +54,28 @@ void replay_ask(struct store *store, const struct replay_request *asked)
     }
 }
 
+/* Both blocks; owned. NULL: they are not there, or not wanted. */
+static struct store_proof *read_proof(sqlite3_stmt *read)
+{
+    int previous_size = sqlite3_column_bytes(read, 6), block_size = sqlite3_column_bytes(read, 7);
+    if (previous_size == 0 || previous_size > STORE_PROOF_MAX || block_size == 0 ||
+        block_size > STORE_PROOF_MAX) {
+        return NULL;
+    }
+    struct store_proof *proof = cs_alloc(sizeof(*proof));
+    proof->previous_size = (size_t)previous_size;
+    proof->block_size = (size_t)block_size;
+    memcpy(proof->previous, sqlite3_column_blob(read, 6), proof->previous_size);
+    memcpy(proof->block, sqlite3_column_blob(read, 7), proof->block_size);
+    return proof;
+}
+
 static size_t read_page(struct store *store, const struct replay_request *request,
                         struct store_delivery *deliveries, size_t most)
 {
     sqlite3_stmt *read = store->replay_sql[READ_PAGE];
-    sql_bind(read, "iiii", (int64_t)request->config_version, request->session.device, (int64_t)request->from,
-             (int64_t)request->to);
+    sql_bind(read, "iiiiii", (int64_t)request->config_version, (int64_t)request->proof,
+             (int64_t)request->proof, request->session.device, (int64_t)request->from, (int64_t)request->to);
     size_t count = 0;
     enum cs_err err;
     while (sql_step(read, &err)) {
@@ -72,7 +90,8 @@ static size_t read_page(struct store *store, const struct replay_request *reques
         if (sqlite3_column_type(read, 5) == SQLITE_TEXT) {
             delivery->config = cs_strdup((const char *)sqlite3_column_text(read, 5));
         }
-        store_read_payment(read, 6, &delivery->payment);
+        delivery->proof = read_proof(read);
+        store_read_payment(read, 8, &delivery->payment);
     }
     if (err != CS_OK) {
         log_die(LOG_MODULE, "cannot read %s: %s", store->path, sqlite3_errmsg(store->replay_db));
@@ -93,6 +112,7 @@ bool replay_step(struct store *store, int wait_ms)
                        deliveries, count);
     for (size_t i = 0; i < count; i++) {
         free((void *)(uintptr_t)deliveries[i].config); /* const for those who are told */
+        free((void *)(uintptr_t)deliveries[i].proof);
     }
     free(deliveries);
     free(request);

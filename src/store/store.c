@@ -238,10 +238,12 @@ static void open_statements(struct store *store)
     token_sql_open(store);
     search_sql_open(store);
     config_sql_open(store);
+    proof_sql_open(store);
 }
 
 static void close_statements(struct store *store)
 {
+    proof_sql_close(store);
     config_sql_close(store);
     search_sql_close(store);
     token_sql_close(store);

@@ -42,6 +42,7 @@ struct store_options {
     uint32_t readers;            /* read-only connections, shared by all who page through the store */
     uint32_t subscriptions_most; /* per device */
     uint32_t unconfirmed_most;   /* payments that wait for their confirmation */
+    bool can_prove;              /* there is a node to ask for the blocks that devices want as proof */
     int64_t min_free_bytes;      /* below this, payments are refused with CS_EFULL */
     int64_t
         wal_most_bytes; /* past a quarter of this the WAL begins anew when that is cheap, past this in any case */
@@ -50,6 +51,12 @@ struct store_options {
 };
 
 /* ---- what the store tells upward, on the writer's or the replayer's thread ------------------------------------- */
+
+/* A payment's block and the one before it, packed (src/verify/block.h). */
+struct store_proof {
+    size_t block_size, previous_size;
+    uint8_t block[STORE_PROOF_MAX], previous[STORE_PROOF_MAX];
+};
 
 /* One delivery, whole. */
 struct store_delivery {
@@ -63,6 +70,8 @@ struct store_delivery {
      * Borrowed while an event is told; whoever keeps the delivery copies it.
      */
     const char *config;
+    const struct store_proof
+        *proof; /* NULL: none is known, or the device does not want any; borrowed likewise */
     struct payment payment;
     uint64_t committed_ns; /* clock_monotonic_ns, while it is told live; else 0 */
 };
@@ -99,7 +108,7 @@ struct store_heard {
 
 /*
  * Everything for one device comes in the order of the commits. None of these may block, nor call the store.
- * Set before store_start; all of them must be set, but for `heard` and `watched`.
+ * Set before store_start; all of them must be set, but for `heard`, `watched` and `held`.
  */
 struct store_events {
     void *context;
@@ -123,6 +132,8 @@ struct store_events {
     /* writer: an address has its first subscription or listener, or lost its last; or has a new subscription, whose baseline is to be taken. */
     void *watch_context; /* of this one alone: who watches the chain is not who serves sessions */
     void (*watched)(void *watch_context, const struct address *address, enum store_watch watch);
+    /* writer: deliveries wait for a proof (proofs.h), or need not wait for it any more. May be NULL. */
+    void (*held)(void *watch_context);
 };
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
@@ -355,7 +366,8 @@ CS_MUST_CHECK enum cs_err store_set_device_state(struct store *store, const char
 
 /*
  * What an operator sets for a device: a JSON object without addresses, already checked by the caller. Makes a new version (so does every
- * change of its subscriptions), tells a live session. CS_ENOTFOUND; CS_EDENIED: retired; CS_EINVAL: longer than STORE_SETTINGS_MOST.
+ * change of its subscriptions), tells a live session. CS_ENOTFOUND; CS_EDENIED: retired; CS_EINVAL: longer than STORE_SETTINGS_MOST;
+ * CS_ECONFLICT: it wants proofs ("proof":true), and there is nobody to have them from (options.can_prove).
  */
 #define STORE_SETTINGS_MOST 2048
 CS_MUST_CHECK enum cs_err store_set_config(struct store *store, const char *id, const char *settings,

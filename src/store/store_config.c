@@ -81,6 +81,7 @@ enum cs_err config_write(struct store *store, struct device *device, const char 
     if (body == NULL || given == NULL || json_object_update(body, given) != 0) {
         log_die(LOG_MODULE, "the settings of device %s are not a JSON object", device->id);
     }
+    change->proof = json_is_true(json_object_get(given, "proof"));
     json_decref(given);
     change->device = device;
     change->version = device->config_version + 1;
@@ -90,13 +91,14 @@ enum cs_err config_write(struct store *store, struct device *device, const char 
     sql_bind(insert, "iitti", device->num, (int64_t)change->version, text, change->body, store->batch.now_ms);
     enum cs_err err = writer_run(store, insert);
     free(current);
-    return err;
+    return err != CS_OK ? err : proof_want(store, device, change->proof);
 }
 
 void config_post(struct store *store, struct config_change *change)
 {
     struct device *device = change->device;
     device->config_version = change->version;
+    proof_set_wanted(store, device, change->proof);
     if (device->cursor.generation != 0) {
         store->events.config(store->events.context, &device->session, change->version, change->body);
     }
@@ -129,10 +131,21 @@ static void set_committed(struct store *store, struct command *base)
 static const struct command_kind SET_KIND = {"set_config", true,          false,
                                              set_apply,    set_committed, writer_wake};
 
+static bool wants_proof(const char *settings)
+{
+    json_t *given = json_loads(settings, JSON_REJECT_DUPLICATES, NULL);
+    bool proof = json_is_true(json_object_get(given, "proof"));
+    json_decref(given);
+    return proof;
+}
+
 enum cs_err store_set_config(struct store *store, const char *id, const char *settings, uint64_t *version)
 {
     if (strlen(settings) > STORE_SETTINGS_MOST) {
         return CS_EINVAL;
+    }
+    if (!store->options.can_prove && wants_proof(settings)) {
+        return CS_ECONFLICT;
     }
     struct set_command set = {.waiting.command.kind = &SET_KIND, .id = id, .settings = settings};
     enum cs_err err = writer_submit_and_wait(store, &set.waiting);

@@ -308,6 +308,7 @@ struct retire_command {
     struct waiting_command waiting; /* first */
     const char *id;
     struct device *device; /* NULL: it was retired before */
+    struct payment_work released;
     struct store_session ended;
 };
 
@@ -327,10 +328,12 @@ static enum cs_err retire_apply(struct store *store, struct command *base)
         retire->ended = device->session;
         cursor_end_session(&device->cursor);
     }
+    /* What waits for its proof expires with the rest. */
+    enum cs_err err = proof_release_device(store, &retire->released, device);
     sql_bind(store->device_sql[RETIRE_DEVICE], "ii", now_ms, device->num);
     sql_bind(store->device_sql[END_SUBSCRIPTIONS], "ii", now_ms, device->num);
     sql_bind(store->device_sql[EXPIRE_STORED], "ii", now_ms, device->num);
-    enum cs_err err = writer_run(store, store->device_sql[RETIRE_DEVICE]);
+    err = err != CS_OK ? err : writer_run(store, store->device_sql[RETIRE_DEVICE]);
     err = err != CS_OK ? err : writer_run(store, store->device_sql[END_SUBSCRIPTIONS]);
     err = err != CS_OK ? err : writer_run(store, store->device_sql[EXPIRE_STORED]);
     if (err == CS_OK) {
@@ -345,6 +348,7 @@ static void retire_committed(struct store *store, struct command *base)
     const struct retire_command *retire = (const struct retire_command *)base;
     if (retire->device != NULL) {
         directory_retire_device(&store->directory, retire->device);
+        payment_tell(store, &retire->released);
     }
     if (retire->ended.generation != 0) {
         store->events.ended(store->events.context, &retire->ended, "retired");
@@ -356,8 +360,12 @@ static const struct command_kind RETIRE_KIND = {"retire_device",  true,       fa
 
 enum cs_err store_retire_device(struct store *store, const char *id)
 {
-    struct retire_command retire = {.waiting.command.kind = &RETIRE_KIND, .id = id};
-    return writer_submit_and_wait(store, &retire.waiting);
+    struct retire_command retire = {
+        .waiting.command.kind = &RETIRE_KIND, .id = id, .released.outcome = STORE_PAYMENT_DUPLICATE};
+    payment_work_init(&retire.released);
+    enum cs_err err = writer_submit_and_wait(store, &retire.waiting);
+    payment_work_fini(&retire.released);
+    return err;
 }
 
 /* ---- disable a device, and enable it again ------------------------------------------------------------------------- */

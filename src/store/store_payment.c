@@ -54,7 +54,7 @@ void payment_work_fini(struct payment_work *work)
     }
 }
 
-static void add_post(struct payment_work *work, const struct payment_post *post)
+void payment_add_post(struct payment_work *work, const struct payment_post *post)
 {
     if (work->post_count == work->post_capacity) {
         size_t capacity = work->post_capacity * 4;
@@ -106,8 +106,8 @@ static enum cs_err insert_payment(struct store *store, const struct payment_work
     return err;
 }
 
-static enum cs_err deliver_to(struct store *store, struct payment_work *work, int64_t payment,
-                              struct device *device)
+enum cs_err payment_deliver(struct store *store, struct payment_work *work, int64_t payment,
+                            struct device *device, uint64_t config_version)
 {
     uint64_t seq;
     writer_touch(store, device);
@@ -117,14 +117,14 @@ static enum cs_err deliver_to(struct store *store, struct payment_work *work, in
     int64_t now_ms = store->batch.now_ms;
     sqlite3_stmt *insert = store->payment_sql[INSERT_DELIVERY];
     sql_bind(insert, "iiitiioo", device->num, (int64_t)seq, payment, delivery_state_text(state),
-             (int64_t)live, now_ms, live ? now_ms : 0, (int64_t)device->config_version);
+             (int64_t)live, now_ms, live ? now_ms : 0, (int64_t)config_version);
     enum cs_err err = writer_run(store, insert);
     if (err != CS_OK) {
         return err;
     }
     writer_note_delivery(store, device->num, seq, sqlite3_last_insert_rowid(store->db));
     if (post != CURSOR_POST_NOTHING) {
-        add_post(work, &(struct payment_post){device->session, post, seq, device->config_version});
+        payment_add_post(work, &(struct payment_post){device->session, post, seq, config_version, NULL, 0});
     }
     return CS_OK;
 }
@@ -185,7 +185,10 @@ static enum cs_err deliver(struct store *store, struct payment_work *work, const
         if (amount_compare(work->payment.amount, subscriber->minimum) < 0) {
             store->batch.below_minimum++;
         } else if (!is_older(store, work, subscriber, &err) && err == CS_OK) {
-            err = deliver_to(store, work, payment, subscriber->device);
+            struct device *device = subscriber->device;
+            err = proof_holds(work, device)
+                      ? proof_hold(store, work, payment, device)
+                      : payment_deliver(store, work, payment, device, device->config_version);
         }
     }
     return err;
@@ -227,11 +230,18 @@ void payment_tell(struct store *store, const struct payment_work *work)
     struct store_delivery delivery = {
         .state = DELIVERY_SENT,
         .stored_at_ms = work->stored_at_ms,
+        .proof = work->delivered_proof,
         .payment = work->payment,
         .committed_ns = store->batch.committed_ns,
     };
+    bool held = false;
     for (size_t i = 0; i < work->post_count; i++) {
         const struct payment_post *post = &work->posts[i];
+        if (post->held != NULL) {
+            proof_note_held(store, post);
+            held |= post->held_more > 0;
+            continue;
+        }
         delivery.seq = post->seq;
         delivery.config_version = post->config_version;
         if (post->kind == CURSOR_POST_LIVE) {
@@ -239,6 +249,9 @@ void payment_tell(struct store *store, const struct payment_work *work)
         } else {
             store->events.raised(store->events.context, &post->session, post->seq);
         }
+    }
+    if (held) {
+        proof_tell_held(store);
     }
     if (work->outcome == STORE_PAYMENT_STORED && store->events.heard != NULL) {
         const struct store_heard heard = {

@@ -255,8 +255,9 @@ const char *store_device_unproven(struct store *store, int64_t device_num)
     for (uint32_t i = 0; i < device->subscriptions && proven; i++) {
         proven = is_proven(store, device->places[i], &complete_at_ms);
     }
+    bool held = atomic_load_explicit(&device->held, memory_order_relaxed) > 0;
     pthread_rwlock_unlock(&directory->lock);
-    return proven ? NULL : incident(store);
+    return !proven ? incident(store) : held ? "proof_awaited" : NULL;
 }
 
 static void cover(struct store *store, const struct address_entry *entry, struct store_coverage *coverage)

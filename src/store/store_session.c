@@ -342,7 +342,8 @@ static enum cs_err page_apply(struct store *store, struct command *base)
                                           .from = page->from,
                                           .to = to,
                                           .head = device->cursor.head,
-                                          .config_version = device->config_version};
+                                          .config_version = device->config_version,
+                                          .proof = proof_is_wanted(device)};
     if (mark_from > to) {
         return CS_OK;
     }

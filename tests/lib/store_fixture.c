@@ -29,9 +29,20 @@ static struct posted *post(struct store_fixture *fixture, enum posted_kind kind,
     return posted;
 }
 
+static void take_proof(struct posted *posted, struct store_delivery *delivery)
+{
+    if (delivery->proof != NULL) {
+        posted->proofs++;
+        posted->proof = *delivery->proof;
+        delivery->proof = NULL;
+    }
+}
+
 static void on_live(void *fixture, const struct store_session *session, const struct store_delivery *delivery)
 {
-    post(fixture, POSTED_LIVE, session, 1)->deliveries[0] = *delivery;
+    struct posted *posted = post(fixture, POSTED_LIVE, session, 1);
+    posted->deliveries[0] = *delivery;
+    take_proof(posted, &posted->deliveries[0]);
 }
 
 static void on_raised(void *fixture, const struct store_session *session, uint64_t head)
@@ -58,6 +69,7 @@ static void on_page(void *fixture, const struct store_session *session, uint64_t
                 posted->deliveries_had_config[i] = deliveries[i].config != NULL;
             }
             posted->deliveries[i].config = NULL;
+            take_proof(posted, &posted->deliveries[i]);
         }
     }
 }
@@ -102,6 +114,11 @@ static void on_begun(void *fixture, uint64_t handle, enum cs_err err, const stru
     }
 }
 
+static void on_held(void *context)
+{
+    (void)context; /* the watcher's, of whom there is none */
+}
+
 static void on_noted(void *fixture, uint64_t handle, enum cs_err err, uint64_t seq)
 {
     struct posted *posted = post(fixture, POSTED_NOTED, NULL, 0);
@@ -114,7 +131,7 @@ void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, ui
                           uint32_t page_size)
 {
     const struct store_events events = {fixture,   on_live,  on_raised, on_ended, on_page,
-                                        on_config, on_heard, NULL,      NULL};
+                                        on_config, on_heard, NULL,      NULL,     on_held};
     fixture->metrics = metrics_open();
     const struct store_options options = {
         .dir = fixture->dir,
@@ -125,6 +142,7 @@ void store_fixture_reopen(struct store_fixture *fixture, uint32_t batch_most, ui
         .readers = 1,
         .subscriptions_most = 3,
         .unconfirmed_most = 100,
+        .can_prove = true,
         .wal_most_bytes = 1 << 20,
         .synchronous = "OFF", /* what a power cut does is another test's matter */
         .metrics = fixture->metrics,

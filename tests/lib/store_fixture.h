@@ -32,6 +32,8 @@ struct posted {
     char *config;                   /* begun, config: the body; heard: the notice; or NULL */
     size_t count;
     bool deliveries_had_config[8];      /* of a page: the body itself was borrowed */
+    size_t proofs;                      /* how many of them had one */
+    struct store_proof proof;           /* the last of these; borrowed, so not in the delivery */
     struct store_delivery deliveries[]; /* live: one; page: count */
 };
 
