@@ -22,7 +22,7 @@
 #define DEVICE_DEPTH_MOST    4
 #define DEVICE_SECONDS_MOST  INT32_MAX
 #define DEVICE_FRAME_SIZE                                                                                    \
-    1024 /* every frame that the relay builds fits, NUL included, but for the config in it */
+    1024 /* every frame that the relay builds fits, NUL included, but for the config and the proof in it */
 #define DEVICE_MESSAGE_SIZE 200
 
 /* ---- how a session ends: the close code, the `code` of the error frame before it ----------------------- */
@@ -124,7 +124,9 @@ struct device_body {
     char text[DEVICE_FRAME_SIZE];
 };
 
-/* `text` has device_frame_room(delivery->config) bytes. `body` is the one of the frame before, and then of this one. */
+/* How much room a payment's text needs. */
+size_t device_frame_payment_room(const struct store_delivery *delivery);
+/* `text` has device_frame_payment_room(delivery) bytes. `body` is the one of the frame before, and then of this one. */
 size_t device_frame_payment(char *text, const struct store_delivery *delivery, int64_t now_ms,
                             struct device_body *body);
 size_t device_frame_gap(char text[DEVICE_FRAME_SIZE], uint64_t from, uint64_t to, const char *reason);

@@ -33,7 +33,8 @@ static bool offer_payment(struct device *device, const struct store_delivery *de
         return false;
     }
     char small[DEVICE_FRAME_SIZE];
-    char *text = delivery->config != NULL ? cs_alloc(device_frame_room(delivery->config)) : small;
+    size_t room = device_frame_payment_room(delivery);
+    char *text = room > sizeof(small) ? cs_alloc(room) : small;
     size_t length = device_frame_payment(text, delivery, clock_wall_ms(), &device->push->body);
     device_send(device, SENT_PAYMENT, text, length);
     if (text != small) {

@@ -51,6 +51,7 @@ struct device {
     struct device_standing standing;        /* told last */
     const char *unproven;                   /* why its addresses are not proven; NULL: they are */
     const char *unproven_before;            /* as the store said a second ago */
+    const char *not_payable;                /* why not this one, whatever holds for all; NULL: it may be */
     struct store_status status;             /* as the device last told it */
     uint64_t status_noted_ns;
     bool status_waiting; /* the store has an older one */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "push/device_state.h"
+#include "store/proofs.h"
 #include "store/reconcile.h"
 
 #define STATUS_PAUSE_NS 1000000000
@@ -46,7 +47,8 @@ static bool is_settled(const struct device *device)
 
 static struct device_standing standing_of(const struct device *device, bool lasting)
 {
-    const char *not_payable = device->push->not_payable;
+    const char *not_payable =
+        device->push->not_payable != NULL ? device->push->not_payable : device->not_payable;
     /* For a payment or two a page is under way and done within milliseconds: not worth two frames each time. */
     bool backlog = device->outbox.next_seq <= device->outbox.head && (lasting || !is_settled(device));
     struct device_standing standing = {.caught_up = !backlog && device->unproven == NULL,
@@ -67,6 +69,7 @@ void device_look_at_proof(struct device *device)
     const char *unproven = store_device_unproven(device->push->store, device->store.device);
     device->unproven = unproven != NULL ? unproven : device->unproven_before;
     device->unproven_before = unproven;
+    device->not_payable = store_device_not_payable(device->push->store, device->store.device);
 }
 
 void device_tell_state(struct device *device, bool lasting)

@@ -84,9 +84,38 @@ static void append_hex(struct text *text, const char *name, const uint8_t bytes[
     append(text, ",\"%s\":\"%s\"", name, hex);
 }
 
+static const char PROOF_BLOCK[] = ",\"proof\":{\"block\":\"", PROOF_PREVIOUS[] = "\",\"previous\":\"",
+                  PROOF_END[] = "\"}";
+
+static void append_packed(struct text *text, const uint8_t *bytes, size_t size)
+{
+    char hex[2 * STORE_PROOF_MAX + 1];
+    hex_encode_lower(bytes, size, hex);
+    append_bytes(text, hex, 2 * size);
+}
+
+/* Both blocks as they are stored; of one that is missing a device can make nothing. */
+static void append_proof(struct text *frame, const struct store_proof *proof)
+{
+    append_text(frame, PROOF_BLOCK);
+    append_packed(frame, proof->block, proof->block_size);
+    append_text(frame, PROOF_PREVIOUS);
+    append_packed(frame, proof->previous, proof->previous_size);
+    append_text(frame, PROOF_END);
+}
+
 size_t device_frame_room(const char *config)
 {
     return DEVICE_FRAME_SIZE + (config != NULL ? strlen(config) : 0);
+}
+
+size_t device_frame_payment_room(const struct store_delivery *delivery)
+{
+    const struct store_proof *proof = delivery->proof;
+    return device_frame_room(delivery->config) +
+           (proof != NULL ? sizeof(PROOF_BLOCK) + sizeof(PROOF_PREVIOUS) + sizeof(PROOF_END) +
+                                2 * (proof->block_size + proof->previous_size)
+                          : 0);
 }
 
 size_t device_frame_challenge(char text[DEVICE_FRAME_SIZE], const struct device_challenge *challenge)
@@ -194,7 +223,7 @@ size_t device_frame_payment(char *text, const struct store_delivery *delivery, i
     if (!is_body_of(body, delivery, age_s)) {
         make_body(body, delivery, age_s);
     }
-    struct text frame = text_in(text, device_frame_room(delivery->config));
+    struct text frame = text_in(text, device_frame_payment_room(delivery));
     append_text(&frame, "{\"type\":\"payment\",\"seq\":");
     append_number(&frame, delivery->seq);
     append_text(&frame, ",\"config_version\":");
@@ -205,6 +234,9 @@ size_t device_frame_payment(char *text, const struct store_delivery *delivery, i
     }
     append_text(&frame, ",\"payment\":");
     append_bytes(&frame, body->text, body->length);
+    if (delivery->proof != NULL) {
+        append_proof(&frame, delivery->proof);
+    }
     append_text(&frame, "}");
     return frame.at;
 }

@@ -50,7 +50,7 @@ struct post {
     };
     char *config; /* of config, and of begun where there is one */
     size_t count;
-    struct store_delivery deliveries[]; /* of page; one of live; each owns its config */
+    struct store_delivery deliveries[]; /* of page; one of live; each owns its config and proof */
 };
 
 /* `post` is taken. Any thread. */

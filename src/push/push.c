@@ -62,6 +62,7 @@ void push_free_post(struct post *post)
 {
     for (size_t i = 0; i < post->count; i++) {
         free((char *)(uintptr_t)post->deliveries[i].config); /* const for those who only read it */
+        free((struct store_proof *)(uintptr_t)post->deliveries[i].proof);
     }
     free(post->config);
     free(post);
@@ -81,6 +82,11 @@ static void copy_delivery(struct store_delivery *copy, const struct store_delive
 {
     *copy = *delivery;
     copy->config = delivery->config != NULL ? cs_strdup(delivery->config) : NULL;
+    if (delivery->proof != NULL) {
+        struct store_proof *proof = cs_alloc(sizeof(*proof));
+        *proof = *delivery->proof;
+        copy->proof = proof;
+    }
 }
 
 void push_post_live(void *push, const struct store_session *session, const struct store_delivery *delivery)

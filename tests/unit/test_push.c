@@ -26,6 +26,7 @@
 #include "lib/ws_client.h"
 #include "push/device_frames.h"
 #include "push/push.h"
+#include "store/proofs.h"
 #include "store/reconcile.h"
 
 #define EPOCH       "0123456789abcdef0123456789abcdef"
@@ -394,6 +395,13 @@ const char *store_refusal(struct store *store)
 const char *store_not_payable(struct store *store)
 {
     return atomic_load(&store->not_payable);
+}
+
+const char *store_device_not_payable(struct store *store, int64_t device)
+{
+    (void)store;
+    assert_true(device > 0 && device < DEVICES);
+    return NULL; /* no device here wants proofs */
 }
 
 const char *store_device_unproven(struct store *store, int64_t device)
