@@ -194,6 +194,7 @@ static enum cs_err open_store(struct app *app, char error[ERROR_SIZE])
         .readers = (uint32_t)config->http_threads + READERS_MORE,
         .subscriptions_most = (uint32_t)config->limit_subscriptions_per_device,
         .unconfirmed_most = (uint32_t)config->limit_unconfirmed,
+        .can_prove = config->nano_rpc[0] != '\0',
         .min_free_bytes = config->store_min_free_mb << 20,
         .wal_most_bytes = WAL_MOST_BYTES,
         .synchronous = "FULL",
@@ -336,6 +337,7 @@ static enum cs_err start(struct app *app, char error[ERROR_SIZE])
         .heard = push_post_heard,
         .watch_context = app->node,
         .watched = upstream_note_watched,
+        .held = upstream_note_held,
     };
     enum cs_err err = tls_open(&app->tls, &app->config, app->http, app->push, error);
     store_start(app->store, &events);

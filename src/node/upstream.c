@@ -71,6 +71,11 @@ static void on_swept(void *context, bool whole)
     sources_note_message(upstream->sources, upstream->reconciler);
 }
 
+void upstream_note_held(void *context)
+{
+    prove_note_held(((struct upstream *)context)->prove);
+}
+
 /* ---- asked from outside -------------------------------------------------------------------------------------------------- */
 
 struct wish {
@@ -158,6 +163,17 @@ static void open_confirm(struct upstream *upstream)
     upstream->confirm = confirm_open(&options);
 }
 
+static void open_prove(struct upstream *upstream)
+{
+    const struct prove_options options = {
+        .rpc = upstream->rpc,
+        .store = upstream->store,
+        .loop = upstream->loop,
+        .metrics = upstream->options.metrics,
+    };
+    upstream->prove = prove_open(&options);
+}
+
 static int64_t read_payable(void *context)
 {
     return store_not_payable(((struct upstream *)context)->store) == NULL;
@@ -216,6 +232,7 @@ enum cs_err upstream_open(const struct upstream_options *options, struct store *
     if (options->confirm) {
         open_confirm(upstream);
     }
+    open_prove(upstream);
     sources_add_metrics(upstream->sources);
     add_gauges(upstream);
     store_each_watched(store, upstream_watch_at_start, upstream);
@@ -261,6 +278,9 @@ void upstream_close(struct upstream *upstream)
     if (upstream->confirm != NULL) {
         confirm_stop(upstream->confirm);
     }
+    if (upstream->prove != NULL) {
+        prove_stop(upstream->prove);
+    }
     if (upstream->backfill != NULL) {
         backfill_stop(upstream->backfill);
     }
@@ -279,6 +299,9 @@ void upstream_close(struct upstream *upstream)
     }
     if (upstream->confirm != NULL) {
         confirm_close(upstream->confirm);
+    }
+    if (upstream->prove != NULL) {
+        prove_close(upstream->prove);
     }
     if (upstream->backfill != NULL) {
         backfill_close(upstream->backfill);

@@ -1,6 +1,6 @@
 /*
- * upstream: everything that speaks with Nano nodes: their WebSockets, the RPC client, the confirmation of what callbacks say, reconciliation,
- * and from all of these whether machines may take money. Owns the node thread (node/loop.h).
+ * upstream: everything that speaks with Nano nodes: their WebSockets, the RPC client, the confirmation of what callbacks say, the blocks
+ * that prove payments, reconciliation, and from all of these whether machines may take money. Owns the node thread (node/loop.h).
  * upstream_open, _start, _stop, _close: the main thread. The rest: any. Nothing of it outlives a crash but what the store has.
  */
 #ifndef COINSLOT_NODE_UPSTREAM_H
@@ -40,6 +40,8 @@ void upstream_close(struct upstream *upstream); /* after store_stop and callback
 struct callback_sink upstream_callback_sink(struct upstream *upstream);
 /* For store_events.watched; here and below, the context is the upstream. */
 void upstream_note_watched(void *context, const struct address *address, enum store_watch watch);
+/* For store_events.held. */
+void upstream_note_held(void *context);
 
 /* Every address is looked at, soon. False: there is no RPC to ask. `why` lives for ever. */
 bool upstream_reconcile(void *context, const char *why);

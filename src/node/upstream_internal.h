@@ -10,6 +10,7 @@
 #include "node/confirm.h"
 #include "node/nano_source.h"
 #include "node/nano_ws.h"
+#include "node/prove.h"
 #include "node/sources.h"
 #include "node/upstream.h"
 
@@ -30,6 +31,7 @@ struct upstream {
     struct rpc *rpc;           /* NULL: none */
     struct confirm *confirm;   /* NULL: confirm = source */
     struct backfill *backfill; /* NULL without rpc */
+    struct prove *prove;
     struct nano_source *source;
     struct nano_ws_counters *counters;
     struct socket sockets[UPSTREAM_SOCKETS_MOST];

@@ -228,6 +228,7 @@ static void watch_lag(struct upstream *upstream)
     }
     upstream->lagging = lagging;
     backfill_set_behind(upstream->backfill, lagging);
+    prove_set_behind(upstream->prove, lagging);
 }
 
 static void watch_live(struct upstream *upstream, bool live, uint64_t now_ns)
@@ -266,6 +267,8 @@ static void judge(struct upstream *upstream, bool live, uint64_t now_ns)
         words = "the node is behind the network, or has yet to cement what it knows";
     }
     store_set_payable(upstream->store, code);
+    store_set_provable(upstream->store, upstream->rpc != NULL && upstream->reach != RPC_DOWN &&
+                                            !prove_is_failing(upstream->prove));
     atomic_store(&upstream->trouble, words);
 }
 
@@ -279,6 +282,7 @@ void upstream_watch_tick(struct upstream *upstream)
         watch_lag(upstream);
     }
     watch_lost(upstream, now_ns);
+    prove_tick(upstream->prove);
     bool live = has_live_source(upstream);
     watch_live(upstream, live, now_ns);
     judge(upstream, live, now_ns);
