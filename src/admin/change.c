@@ -75,6 +75,14 @@ bool change_set_config(struct store *store, const char *id, json_t *body, json_t
         problem_retired(problem);
         return false;
     }
+    if (err == CS_ECONFLICT) {
+        problem_set(
+            problem, 409, "no_node", "proof",
+            "write rpc = http://[::1]:7076 under [nano] in the config file and start the relay again, or "
+            "leave `proof` out",
+            "this relay has no node's RPC to ask for the blocks that prove a payment");
+        return false;
+    }
     struct reader_config config;
     err = err != CS_OK ? err : reader_config(store, id, version, &config);
     if (err != CS_OK) {

@@ -1,4 +1,4 @@
-/* What an operator sets for a device: its tariff, and when a payment comes too late. */
+/* What an operator sets for a device: its tariff, when a payment comes too late, whether it has to prove itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,8 +80,8 @@ static bool take_tariff(json_t *tariff, json_t *taken, struct problem *problem)
 
 static bool take_config(json_t *body, json_t *taken, struct problem *problem)
 {
-    static const char *const FIELDS[] = {"tariff", "late_after_s", NULL};
-    json_t *tariff, *taken_tariff = json_object();
+    static const char *const FIELDS[] = {"tariff", "late_after_s", "proof", NULL};
+    json_t *tariff, *proof, *taken_tariff = json_object();
     json_int_t late_after_s;
     shape_put(taken, "tariff", taken_tariff);
     if (!fields_only(body, FIELDS, problem) ||
@@ -101,6 +101,15 @@ static bool take_config(json_t *body, json_t *taken, struct problem *problem)
         return false;
     }
     shape_put(taken, "late_after_s", late_after_s == 0 ? json_null() : json_integer(late_after_s));
+    proof = json_object_get(body, "proof");
+    if (proof != NULL && !json_is_boolean(proof)) {
+        return fields_refuse(problem, "proof",
+                             "send true, or false: then payments come without the blocks that prove them",
+                             "`proof` is neither true nor false");
+    }
+    if (json_is_true(proof)) {
+        shape_put(taken, "proof", json_true()); /* false is as good as nothing: frames stay short */
+    }
     return true;
 }
 
