@@ -40,7 +40,8 @@ static const char *trouble(struct admin *admin, const struct store_completeness 
     if (store_refusal(admin->store) != NULL) {
         return "store_full";
     }
-    return store_not_payable(admin->store);
+    const char *reason = store_not_payable(admin->store);
+    return reason == NULL && found->unprovable ? "node_unreachable" : reason;
 }
 
 void sources_status(struct admin *admin, struct http_request *request)

@@ -79,6 +79,7 @@ struct store_completeness {
     bool subscribed;        /* somebody does */
     bool connected;         /* a device that subscribes to it has a session */
     bool disabled;          /* all that subscribe to it are disabled */
+    bool unprovable;        /* all others want proofs (proofs.h), and none can be had now */
     bool proven;            /* complete, as of complete_at_ms */
     int64_t complete_at_ms; /* 0: never since the start */
     const char *why;        /* of unproven: a code */

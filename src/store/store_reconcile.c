@@ -232,10 +232,12 @@ void store_find_completeness(struct store *store, const struct address *address,
     if (entry != NULL && entry->count > 0) {
         found->subscribed = true;
         found->disabled = true;
+        found->unprovable = !atomic_load_explicit(&store->provable, memory_order_relaxed);
         for (size_t i = 0; i < entry->count; i++) {
             const struct device *device = entry->subscribers[i].device;
             found->connected |= atomic_load_explicit(&device->connected, memory_order_relaxed);
             found->disabled &= device->state != DEVICE_ACTIVE;
+            found->unprovable &= device->state != DEVICE_ACTIVE || proof_is_wanted(device);
         }
         found->proven = is_proven(store, entry, &found->complete_at_ms);
         found->why = found->proven ? NULL : incident(store);
