@@ -21,7 +21,7 @@ import json
 import random
 import time
 from dataclasses import dataclass
-from typing import Any, AsyncIterator, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, AsyncIterator, Callable, Dict, Mapping, Optional, Set, Tuple
 
 import websockets
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -38,6 +38,7 @@ from coinslot.credential import (
     TokenCredential,
     compact,
 )
+from coinslot.proof import check
 from coinslot.state import Outcome, State, StateFile
 from coinslot.tariff import Granted, Tariff
 
@@ -102,6 +103,7 @@ class Device:
         state_file: StateFile,
         *,
         tariff: Tariff = Tariff(),
+        proof: bool = False,
         on_event: Callable[[Event], None] = lambda event: None,
         backoff: Backoff = Backoff(),
         ack_delay_s: float = 0.0,
@@ -114,6 +116,7 @@ class Device:
             self.url += "/device"
         self.device = device
         self.tariff = tariff
+        self._proof = proof  # a payment counts only with its proof; whatever the relay's config says
         self._credential = credential
         self._file = state_file
         self._tell = on_event
@@ -395,7 +398,11 @@ class Device:
             event["event"] = "granted_before" if isinstance(outcome, int) else "refused_before"
         else:
             price = self._tariff_of(seq, frame).price(amount, age_s)
-            if isinstance(price, Granted):
+            unproved = check(payment, frame.get("proof"), self._addresses(frame)) if self._proof and isinstance(price, Granted) else None
+            if unproved is not None:
+                outcome = unproved
+                self.state.refuse(name, outcome)
+            elif isinstance(price, Granted):
                 outcome = price.seconds
                 self.state.grant(name, outcome, _now_ms())
             else:
@@ -406,6 +413,11 @@ class Device:
         event["seconds" if isinstance(outcome, int) else "refused"] = outcome
         event["credit_s"] = self.state.credit_s
         return event
+
+    def _addresses(self, frame: Mapping[str, Any]) -> Set[str]:
+        """Where a payment that may still be under way was paid."""
+        configs = [config for _, config in self.state.configs] + ([frame["config"]] if isinstance(frame.get("config"), dict) else [])
+        return {address for config in configs for address in config.get("addresses", ()) if isinstance(address, str)}
 
     async def _on_gap(self, socket: WebSocketClientProtocol, frame: Mapping[str, Any]) -> None:
         first, last = _number(frame, "from"), _number(frame, "to")

@@ -78,6 +78,7 @@ def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="holds the device's token, in place of a key")
     parser.add_argument("--state", type=Path, metavar="FILE", help="what the device remembers; made when missing")
+    parser.add_argument("--proof", action="store_true", help="a payment counts only with the blocks that prove it")
     parser.add_argument("--json", action="store_true", help="one JSON line an event")
     own = parser.add_argument_group("the tariff, where the relay's config has none")
     own.add_argument("--price", type=parse_nano, default=_OWN.steps[0][0], metavar="NANO", help="buys --seconds (default 0.001)")
@@ -149,7 +150,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     print_event = _print_json if arguments.json else _print_line
 
     async def start() -> int:
-        device = Device(arguments.url, arguments.device, credential, state_file, tariff=tariff, on_event=print_event)
+        device = Device(arguments.url, arguments.device, credential, state_file, tariff=tariff, proof=arguments.proof, on_event=print_event)
         return await _run(device)
 
     try:
