@@ -244,6 +244,13 @@ static void a_config_is_kept_in_one_form(void **state)
     expect_config(
         "{\"late_after_s\":null,\"tariff\":{\"cap_s\":1,\"steps\":[{\"amount\":\"1\",\"seconds\":1}]}}",
         "{\"tariff\":{\"steps\":[{\"amount\":\"1\",\"seconds\":1}],\"minimum\":\"0\",\"cap_s\":1},\"late_after_s\":null}");
+    expect_config(
+        "{\"tariff\":{\"cap_s\":1,\"steps\":[{\"amount\":\"1\",\"seconds\":1}]},\"proof\":true}",
+        "{\"tariff\":{\"steps\":[{\"amount\":\"1\",\"seconds\":1}],\"minimum\":\"0\",\"cap_s\":1},\"late_after_s\":null,"
+        "\"proof\":true}");
+    expect_config(
+        "{\"tariff\":{\"cap_s\":1,\"steps\":[{\"amount\":\"1\",\"seconds\":1}]},\"proof\":false}",
+        "{\"tariff\":{\"steps\":[{\"amount\":\"1\",\"seconds\":1}],\"minimum\":\"0\",\"cap_s\":1},\"late_after_s\":null}");
 }
 
 static void refuse_config(const char *text, const char *code, const char *field)
@@ -297,6 +304,8 @@ static void what_is_wrong_with_a_config_is_said_with_its_field(void **state)
          "late_after_s"},
         {"{\"tariff\":{\"steps\":[" STEP "],\"cap_s\":1},\"late_after_s\":true}", "invalid_field",
          "late_after_s"},
+        {"{\"tariff\":{\"steps\":[" STEP "],\"cap_s\":1},\"proof\":1}", "invalid_field", "proof"},
+        {"{\"tariff\":{\"steps\":[" STEP "],\"cap_s\":1},\"proof\":null}", "invalid_field", "proof"},
         {"{\"tariff\":{\"steps\":[" STEP "],\"cap_s\":1},\"addresses\":[]}", "unknown_field", "addresses"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
