@@ -53,7 +53,7 @@ static void look_on(struct prove *prove);
 static void release(struct prove *prove, const struct reader_held *held, enum finding finding,
                     const struct block *previous)
 {
-    uint8_t packed[BLOCK_PACKED_SIZE];
+    uint8_t packed[BLOCK_PACKED_SIZE] = {0};
     if (previous != NULL) {
         block_pack(previous, packed);
     }

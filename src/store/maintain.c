@@ -235,6 +235,14 @@ static const char *const PROMISES[] = {
     "WHERE state IN ('stored', 'sent', 'expired') AND acked_at IS NOT NULL",
     "SELECT printf('delivery %d is %s, but has %s', num, state, iif(reason IS NULL, 'no reason', 'a reason')) "
     "FROM delivery WHERE (state IN ('refused', 'expired')) <> (reason IS NOT NULL)",
+    "SELECT printf('payment %d waits for its proof for device %d, and was delivered to it', h.payment, h.device) "
+    "FROM delivery_held h JOIN delivery d ON d.payment = h.payment AND d.device = h.device",
+    "SELECT printf('payment %d waits for its proof, and has no block', payment) FROM delivery_held "
+    "WHERE payment NOT IN (SELECT payment FROM payment_proof)",
+    "SELECT printf('device %s: its config and device_proof do not agree on proofs', v.id) FROM device v "
+    "LEFT JOIN device_proof p ON p.device = v.num LEFT JOIN device_config f ON f.device = v.num AND "
+    "f.version = (SELECT max(version) FROM device_config WHERE device = v.num) "
+    "WHERE (p.device IS NOT NULL) <> coalesce(json_extract(f.settings, '$.proof') = 1, 0)",
     "SELECT printf('the search index names delivery %d for device %d seq %d', b.delivery, b.device, b.seq) "
     "FROM delivery_by_device b "
     "LEFT JOIN delivery d ON d.num = b.delivery WHERE d.num IS NULL OR d.device <> b.device OR d.seq <> "

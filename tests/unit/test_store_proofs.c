@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 
 #include "base/clock.h"
 #include "lib/store_fixture.h"
+#include "store/maintain.h"
 #include "store/proofs.h"
 #include "store/reconcile.h"
 
@@ -304,6 +306,44 @@ static void what_is_held_for_a_device_that_is_retired_is_on_the_refund_list(void
         1);
 }
 
+static enum cs_err check(const struct store_fixture *fixture)
+{
+    char error[STORE_ERROR_SIZE];
+    FILE *out = tmpfile();
+    enum cs_err err = maintain_check(fixture->dir, true, out, error);
+    fclose(out);
+    return err;
+}
+
+static void the_check_finds_what_waits_and_was_delivered_and_who_wants_proofs_unasked(void **state)
+{
+    struct store_fixture *fixture = *state;
+    struct address address, other;
+    struct store_device wary = add_device(fixture, &address);
+    (void)store_fixture_add_device(fixture, &other, "0", 0);
+    (void)pay(fixture, &address);
+    (void)pay(fixture, &other);
+    assert_int_equal(check(fixture), CS_OK);
+    store_fixture_shut(fixture);
+    static const struct {
+        const char *damage, *repair;
+    } DAMAGES[] = {
+        {"INSERT INTO delivery_held SELECT payment, device, 1 FROM delivery",
+         "DELETE FROM delivery_held WHERE device = 2"},
+        {"DELETE FROM device_proof", "INSERT INTO device_proof VALUES (1)"},
+        {"INSERT INTO device_proof VALUES (2)", "DELETE FROM device_proof WHERE device = 2"},
+    };
+    for (size_t i = 0; i < sizeof(DAMAGES) / sizeof(DAMAGES[0]); i++) {
+        store_fixture_exec(fixture, DAMAGES[i].damage);
+        assert_int_equal(check(fixture), CS_EINVAL);
+        store_fixture_exec(fixture, DAMAGES[i].repair);
+        assert_int_equal(check(fixture), CS_OK);
+    }
+    store_fixture_reopen(fixture, 64, 4, 4);
+    assert_int_equal(store_retire_device(fixture->store, wary.id), CS_OK);
+    assert_int_equal(check(fixture), CS_OK);
+}
+
 static void without_a_node_nobody_can_want_proofs(void **state)
 {
     struct store_fixture *fixture = *state;
@@ -361,6 +401,7 @@ int main(void)
         TEST(a_device_with_held_deliveries_is_not_caught_up),
         TEST(an_operator_who_gives_up_on_proofs_has_what_is_held_go_out),
         TEST(what_is_held_for_a_device_that_is_retired_is_on_the_refund_list),
+        TEST(the_check_finds_what_waits_and_was_delivered_and_who_wants_proofs_unasked),
         TEST(without_a_node_nobody_can_want_proofs),
         TEST(while_no_proof_can_be_had_a_device_that_wants_them_must_not_be_paid),
     };
