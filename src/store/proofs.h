@@ -1,5 +1,5 @@
 /*
- * proofs: what a device needs to see for itself that a payment is real: its block, and the block before it. docs/decisions/0010-proofs.md.
+ * proofs: what a device needs to see for itself that a payment is real: its block, and the block before it. docs/decisions/0011-proofs.md.
  * A payment to a device whose config says `proof` is stored at once, and its delivery is held, without a seq, until the block before is here:
  * so the device's other payments pass it. What is held outlives a crash.
  * Threads as in store.h: store_submit_… any, never blocks; reader_… any, may wait for a connection; the rest any, from memory.

@@ -1,4 +1,4 @@
-"""A device that wants proofs gets each payment with its own block and the one before, and believes nothing else. docs/decisions/0010-proofs.md."""
+"""A device that wants proofs gets each payment with its own block and the one before, and believes nothing else. docs/decisions/0011-proofs.md."""
 
 import pytest
 
