@@ -81,7 +81,11 @@ static int run_status(int argc, char **argv)
     printf("firmware   %s, up for %llu s, %lu bytes free, at least %lu\n", esp_app_get_description()->version,
            (unsigned long long)(esp_timer_get_time() / 1000000), (unsigned long)esp_get_free_heap_size(),
            (unsigned long)esp_get_minimum_free_heap_size());
-    printf(known ? "wifi       connected, %d dBm\n" : "wifi       not connected\n", dbm);
+    if (known) {
+        printf("wifi       connected, %d dBm\n", dbm);
+    } else {
+        printf("wifi       not connected\n");
+    }
     if (not_running != NULL) {
         printf("not set up: %s\n", not_running);
     } else {
@@ -90,7 +94,9 @@ static int run_status(int argc, char **argv)
     const char *name;
     printf("set        ");
     for (size_t i = 0; (name = settings_name(i)) != NULL; i++) {
-        printf(store_has_setting(name) ? "%s " : "", name);
+        if (store_has_setting(name)) {
+            printf("%s ", name);
+        }
     }
     printf("\n");
     return 0;
@@ -209,7 +215,7 @@ void console_open(const char *missing)
     esp_console_repl_t *repl = NULL;
     esp_console_repl_config_t config = ESP_CONSOLE_REPL_CONFIG_DEFAULT();
     config.prompt = "meter>";
-    config.max_history_len = 1; /* no secrets to scroll back to */
+    config.max_history_len = 1; /* the least there is: secrets are typed here */
     config.max_cmdline_length = LINE_MOST;
     config.task_stack_size = 6144;
     not_running = missing;

@@ -67,6 +67,7 @@ static void take_event(const struct inbox_event *event)
         break;
     case INBOX_WIPE:
         actuator_set(false);
+        ESP_ERROR_CHECK(esp_task_wdt_delete(NULL)); /* erasing half a megabyte takes longer than it waits */
         store_wipe();
         esp_restart();
     case INBOX_RESTART:

@@ -1,6 +1,7 @@
 /*
  * store: NVS. The settings are in the partition "nvs", which an image from outside may replace; what the meter remembers is in a partition
- * of its own, "meter", whose size is made for ten years of writing: README.md, "Flash". One task at a time.
+ * of its own, "meter", whose size is made for ten years of writing: README.md, "Flash". Slots are the main task's; settings are too, until the
+ * console is open, and then the console's.
  * After a crash: NVS replaces a value as a whole, or leaves the old one.
  */
 #ifndef COINSLOT_FIRMWARE_ESP32_STORE_H

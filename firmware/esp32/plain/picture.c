@@ -119,13 +119,9 @@ static unsigned fitting_length(const char *text, unsigned width)
 
 static void add_line(struct page *page, const char *text, unsigned scale, bool wrap)
 {
-    if (scale > 1) {
-        page->rows[page->count++] = (struct row){text, (unsigned)strlen(text), scale};
-        return;
-    }
     do {
-        unsigned length = fitting_length(text, page->width);
-        page->rows[page->count++] = (struct row){text, length, 1};
+        unsigned length = fitting_length(text, page->width / scale);
+        page->rows[page->count++] = (struct row){text, length, scale};
         text += length;
         text += strspn(text, " ");
     } while (wrap && *text != '\0' && page->count < ROWS_MOST);
@@ -137,8 +133,10 @@ static void fill_page(struct page *page, const struct core_screen *screen, bool 
     page->count = 0;
     for (unsigned i = 0; i < screen->line_count && page->count < ROWS_MOST; i++) {
         bool countdown = screen->kind == CORE_SCREEN_PAID && i == 1;
-        unsigned most = countdown ? SCALE_COUNT : large && i == 0 ? SCALE_TITLE : 1;
-        add_line(page, screen->lines[i], scale_for(screen->lines[i], page->width, most), wrap);
+        unsigned scale = countdown         ? scale_for(screen->lines[i], page->width, SCALE_COUNT)
+                         : large && i == 0 ? SCALE_TITLE
+                                           : 1;
+        add_line(page, screen->lines[i], scale, wrap);
     }
 }
 
