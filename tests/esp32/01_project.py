@@ -173,8 +173,25 @@ def test_every_setting_is_in_the_readme_and_in_the_consoles_help():
     section = read("README.md").split("## Settings")[1].split("\n## ")[0]
     told = {name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`(\w+)`", row)}
     assert told == set(names)
-    offered = re.search(r'"NAME=VALUE(.*?)",\n\s+\.func', read("main/console.c"), re.S).group(1)
+    offered = re.search(r'help =\s*"NAME=VALUE(.*?)",\n\s+\.func', read("main/console.c"), re.S).group(1)
     assert {name for name in names if re.search(rf"\b{name}\b", offered)} == set(names) - {"ca"}  # which has more than one line
+
+
+def split_as_the_console_does(line):
+    """ESP-IDF's split_argv.c: a quote counts at the beginning of an argument alone, a backslash everywhere."""
+    argument = re.compile(r'"((?:\\.|[^"\\])*)"|((?:\\.|[^ \\])+)')
+    return [re.sub(r"\\(.)", r"\1", quoted or plain) for quoted, plain in argument.findall(line)]
+
+
+def test_what_the_readme_types_at_the_console_arrives_as_settings():
+    assert split_as_the_console_does(r'a "b c" d="e f" g\ h') == ["a", "b c", 'd="e', 'f"', "g h"]
+    told = {}
+    for line in re.findall(r"^meter> (.*)$", read("README.md"), re.M):
+        command, *arguments = split_as_the_console_does(line)
+        assert f'.command = "{command}"' in read("main/console.c")
+        told.update(argument.split("=", 1) for argument in arguments)
+    assert set(told) == {"wifi_ssid", "wifi_password", "relay", "device", "secret_key", "relay_key"}
+    assert told["wifi_ssid"] == "Market Square" and len(told["relay_key"].split(" ")) == 2
 
 
 def table_of(text, provision):

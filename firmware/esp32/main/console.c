@@ -198,7 +198,7 @@ static void register_all(void)
         {.command = "status", .help = "how it is", .func = run_status},
         {.command = "provision",
          .help =
-             "NAME=VALUE …, quoted where a value has blanks: wifi_ssid wifi_password relay relay_key device secret_key token "
+             "NAME=VALUE …, or \"NAME=VALUE\" with blanks in it: wifi_ssid wifi_password relay relay_key device secret_key token "
              "address proof steps minimum cap_s late_after own_tariff update_url",
          .func = run_provision},
         {.command = "update", .help = "looks for another firmware at update_url", .func = run_update},

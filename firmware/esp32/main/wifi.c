@@ -78,6 +78,8 @@ void wifi_open(const char *ssid, const char *password)
     ESP_ERROR_CHECK(esp_wifi_set_mode(WIFI_MODE_STA));
     ESP_ERROR_CHECK(esp_wifi_set_config(WIFI_IF_STA, &config));
     ESP_ERROR_CHECK(esp_wifi_start());
+    ESP_ERROR_CHECK(
+        esp_wifi_set_ps(WIFI_PS_NONE)); /* who has paid is waiting, and the meter hangs on the mains */
 }
 
 bool wifi_is_up(void)
