@@ -1,17 +1,16 @@
-"""The README's way from the cable to paid, command by command, against the real relay; another meter stands in for the board."""
+"""The README's way from the cable to paid, command by command, against the real relay; the meter for Linux stands in for the board."""
 import csv
 import json
 import re
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from coinslot.address import format_address
 
-from meter import Meter
-from relay import BINARY
+from posix_meter import PosixMeter
+from relay import BINARY, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "firmware/esp32/README.md").read_text()
@@ -81,7 +80,7 @@ def board(desk):
     """What knows no more than the board does: its settings."""
     settings = settings_of(desk.folder / "nvs.csv")
     device = {"id": settings["device"], "secret_key": settings["secret_key"], "relay_keys": settings["relay_key"].split(" ")}
-    return Meter(desk.folder / "meter", settings["relay"], device)
+    return PosixMeter(desk.folder / "meter", settings["relay"], device)
 
 
 def test_the_commands_of_the_readme_lead_from_the_cable_to_paid(desk):
@@ -96,29 +95,17 @@ def test_the_commands_of_the_readme_lead_from_the_cable_to_paid(desk):
     meter = board(desk)
     meter.plug_in()
     try:
-        meter.wait_for("welcome")
-        wait_until_payable(meter)
+        prices = meter.wait_screen("prices", timeout=60)
+        assert prices["lines"] == ["Scan to pay", "0.001 = 6 s"] and desk.names["ADDRESS"] in prices["qr"]
+        assert not meter.pin
         assert "hashes" in json.loads(desk.run(pay))
-        assert meter.wait_for("payment")["seconds"] == 600
+        paid = meter.wait_screen("paid")
+        assert paid["lines"][0] == "Paid" and 590 < paid["remaining_s"] <= 600
+        wait_until(lambda: meter.pin, what="the pin")
+        desk.run(pay)
+        assert "+10:00" in meter.wait_screen("paid", lambda screen: screen["remaining_s"] > 600)["lines"]
         desk.run(pay.replace('0000"', '"'))
-        assert meter.wait_for("payment", 2)["refused"] == "below_minimum"
-        wait_until_acked(desk, 2)
+        assert meter.wait_screen("not_enough")["lines"][1] == "0.00099 more"
+        meter.wait_for("noted", 3)
     finally:
         meter.close()
-
-
-def wait_until(holds, what):
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
-def wait_until_payable(meter):
-    wait_until(lambda: any(event["payable"] for event in meter.of("state")), "it is told that it may be paid")
-
-
-def wait_until_acked(desk, seq):
-    """The relay knows that the board has it for good."""
-    listed = "build/release/coinslot device list --data build/board"
-    wait_until(lambda: json.loads(desk.run(listed))["acked_seq"] == seq, f"the relay has an ack of {seq}")
