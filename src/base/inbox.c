@@ -21,6 +21,8 @@ struct inbox {
     bool shut;
     bool urgent;           /* something inside waits for nobody */
     uint64_t due_ns;       /* when the oldest of the others has lingered enough; UINT64_MAX: there is none */
+    bool took;             /* something, the last time */
+    uint64_t linger_ns;    /* how long the last one that may linger may do so */
     uint64_t sleeps_to_ns; /* until when the taker sleeps, if nobody wakes it; 0: it is awake */
 };
 
@@ -66,11 +68,15 @@ static enum cs_err append(struct inbox *inbox, struct inbox_node *node)
     return CS_OK;
 }
 
-/* With the lock held. */
-static void wake_taker(struct inbox *inbox)
+/* Lets go of the lock first, on which whoever is woken would wait at once. */
+static void unlock(struct inbox *inbox, bool wake)
 {
-    if (inbox->sleeps_to_ns != 0) {
+    wake = wake && inbox->sleeps_to_ns != 0;
+    if (wake) {
         inbox->sleeps_to_ns = 0;
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    if (wake) {
         pthread_cond_signal(&inbox->filled);
     }
 }
@@ -79,39 +85,41 @@ enum cs_err inbox_push(struct inbox *inbox, struct inbox_node *node)
 {
     pthread_mutex_lock(&inbox->lock);
     enum cs_err err = append(inbox, node);
-    if (err == CS_OK) {
-        inbox->urgent = true;
-        wake_taker(inbox);
-    }
-    pthread_mutex_unlock(&inbox->lock);
+    inbox->urgent = inbox->urgent || err == CS_OK;
+    unlock(inbox, err == CS_OK);
     return err;
 }
 
 enum cs_err inbox_push_lazy(struct inbox *inbox, struct inbox_node *node, uint32_t linger_ms)
 {
-    uint64_t due_ns = clock_monotonic_ns() + (uint64_t)linger_ms * MS_NS;
+    uint64_t linger_ns = (uint64_t)linger_ms * MS_NS, due_ns = clock_monotonic_ns() + linger_ns;
+    bool wake = false;
     pthread_mutex_lock(&inbox->lock);
     enum cs_err err = append(inbox, node);
     if (err == CS_OK) {
         inbox->urgent = inbox->urgent || inbox->count > inbox->capacity / 2; /* others have to find room */
+        inbox->linger_ns = linger_ns;
         inbox->due_ns = due_ns < inbox->due_ns ? due_ns : inbox->due_ns;
-        if (inbox->urgent || inbox->due_ns < inbox->sleeps_to_ns) {
-            wake_taker(inbox); /* perhaps to sleep again, but not that long */
-        }
+        wake = inbox->urgent ||
+               inbox->due_ns < inbox->sleeps_to_ns; /* perhaps to sleep again, but not that long */
     }
-    pthread_mutex_unlock(&inbox->lock);
+    unlock(inbox, wake);
     return err;
 }
 
 /* Waits, with the lock held, until there is something to take that does not linger, or it is time. */
 static void wait_filled(struct inbox *inbox, int wait_ms)
 {
-    uint64_t until_ns = clock_monotonic_ns() + (uint64_t)wait_ms * MS_NS;
-    for (;;) {
+    uint64_t now_ns = clock_monotonic_ns(), until_ns = now_ns + (uint64_t)wait_ms * MS_NS;
+    /* What lingers follows on what was just taken, most likely: this sleep ends when it is due, rather than that each one ends it. */
+    uint64_t soon_ns = inbox->took ? now_ns + inbox->linger_ns : UINT64_MAX;
+    inbox->took = false;
+    for (;; now_ns = clock_monotonic_ns()) {
         uint64_t to_ns = inbox->due_ns < until_ns ? inbox->due_ns : until_ns;
-        if (inbox->urgent || inbox->shut || clock_monotonic_ns() >= to_ns) {
+        if (inbox->urgent || inbox->shut || now_ns >= to_ns) {
             break;
         }
+        to_ns = now_ns < soon_ns && soon_ns < to_ns ? soon_ns : to_ns;
         const struct timespec to = {(time_t)(to_ns / SECOND_NS), (long)(to_ns % SECOND_NS)};
         inbox->sleeps_to_ns = to_ns;
         (void)pthread_cond_timedwait(&inbox->filled, &inbox->lock, &to);
@@ -136,6 +144,7 @@ struct inbox_node *inbox_take(struct inbox *inbox, size_t most, int wait_ms)
         last->next = NULL;
         inbox->count -= taken;
     }
+    inbox->took = last != NULL;
     inbox->urgent = inbox->first != NULL; /* what is left over has waited enough */
     inbox->due_ns = UINT64_MAX;
     if (inbox->first == NULL) {

@@ -223,6 +223,7 @@ struct store {
     uint64_t generation; /* of the newest session */
     int64_t delivery_indexed, payment_indexed, last_delivery, last_payment;
     uint64_t last_fill_ns, last_expiry_ns;
+    bool filling; /* the search tables took rows in just now: perhaps there are more */
     _Atomic int64_t unconfirmed;     /* rows that wait for their confirmation */
     _Atomic int64_t held;            /* deliveries that wait for their proof */
     _Atomic bool provable;           /* proofs can be had now */
@@ -288,8 +289,8 @@ void writer_note_delivery(struct store *store, int64_t device, uint64_t seq, int
 int64_t writer_recent_delivery(struct store *store, int64_t device,
                                uint64_t seq); /* from memory; may be stale after a failed batch */
 enum cs_err search_find_delivery(struct store *store, int64_t device, uint64_t seq, int64_t *num);
-/* One sorted batch into the search tables, when it is time; true when rows were moved. */
-bool search_fill(struct store *store);
+/* One sorted slice into the search tables, when it is time, after a batch of so many commands; true when rows were moved. */
+bool search_fill(struct store *store, size_t commands);
 /* What was sent of from…to is acked: its rows, inside the batch (store_session.c). */
 void session_mark_acked(struct store *store, const struct device *device, uint64_t from, uint64_t to);
 /* Deliveries that have waited longer than their operator allows. */

@@ -7,8 +7,14 @@
 
 #define LOG_MODULE "store"
 
-#define FILL_ROWS     4096       /* at once: some milliseconds */
-#define FILL_EVERY_NS 1000000000 /* when fewer rows than that are waiting */
+/*
+ * A slice is as large as the batch before it was busy: while payments come one by one, the next one waits a fraction of a millisecond for it at most;
+ * while they come in hundreds, a large slice costs least for each row, and is no longer than what they wait for each other.
+ */
+#define FILL_ROWS_LEAST  128
+#define FILL_ROWS_MOST   4096
+#define ROWS_PER_COMMAND 32
+#define FILL_EVERY_NS    1000000000 /* when fewer rows than a slice has are waiting */
 
 enum {
     READ_PROGRESS,
@@ -86,20 +92,27 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-bool search_fill(struct store *store)
+static int64_t rows_after(size_t commands)
 {
+    size_t rows = commands * ROWS_PER_COMMAND;
+    return rows < FILL_ROWS_LEAST ? FILL_ROWS_LEAST : rows > FILL_ROWS_MOST ? FILL_ROWS_MOST : (int64_t)rows;
+}
+
+bool search_fill(struct store *store, size_t commands)
+{
+    int64_t rows = rows_after(commands);
     int64_t lag = store->last_delivery - store->delivery_indexed,
             payment_lag = store->last_payment - store->payment_indexed;
     lag = lag > payment_lag ? lag : payment_lag;
     atomic_store_explicit(&store->search_lag, lag, memory_order_relaxed);
     uint64_t now_ns = clock_monotonic_ns();
     if (lag == 0 || atomic_load_explicit(&store->disk_full, memory_order_relaxed) ||
-        (lag < FILL_ROWS && now_ns - store->last_fill_ns < FILL_EVERY_NS)) {
+        (lag < rows && now_ns - store->last_fill_ns < FILL_EVERY_NS)) {
         return false;
     }
     store->last_fill_ns = now_ns;
-    int64_t delivery_to = least(store->last_delivery, store->delivery_indexed + FILL_ROWS);
-    int64_t payment_to = least(store->last_payment, store->payment_indexed + FILL_ROWS);
+    int64_t delivery_to = least(store->last_delivery, store->delivery_indexed + rows);
+    int64_t payment_to = least(store->last_payment, store->payment_indexed + rows);
     writer_begin(store);
     const struct {
         int query;

@@ -15,6 +15,7 @@
 
 #define LINGER_MS       5   /* how long what nobody waits for may wait for a batch that somebody waits for */
 #define IDLE_WAIT_MS    200 /* how long the writer sleeps at most before it looks after its chores */
+#define FILL_WAIT_MS    1   /* the same, while the search tables lag */
 #define EXPIRY_EVERY_NS 1000000000u
 #define HOUR_MS         3600000
 
@@ -278,8 +279,10 @@ static struct inbox_node *apply(struct store *store, struct inbox_node *first)
     return NULL;
 }
 
-static void run_batch(struct store *store, struct inbox_node *first)
+/* Returns how many commands there were. */
+static size_t run_batch(struct store *store, struct inbox_node *first)
 {
+    size_t count = 0;
     while (first != NULL) {
         writer_begin(store);
         struct inbox_node *rest = apply(store, first);
@@ -297,9 +300,11 @@ static void run_batch(struct store *store, struct inbox_node *first)
             }
             metrics_add(store->commands, 1);
             command->kind->finish(store, command);
+            count++;
         }
         first = rest;
     }
+    return count;
 }
 
 static void expire_in_time(struct store *store)
@@ -319,20 +324,18 @@ static void expire_in_time(struct store *store)
 }
 
 /* What is done between batches: it must never make a waiting payment wait long. */
-static void chores(struct store *store)
+static void chores(struct store *store, size_t commands)
 {
     expire_in_time(store);
-    (void)search_fill(store);
+    store->filling = search_fill(store, commands);
     checkpoint_by_writer(store);
 }
 
 bool writer_step(struct store *store, int wait_ms)
 {
     struct inbox_node *first = inbox_take(store->inbox, store->options.batch_most, wait_ms);
-    if (first != NULL) {
-        run_batch(store, first);
-    }
-    chores(store);
+    size_t commands = first != NULL ? run_batch(store, first) : 0;
+    chores(store, commands);
     return first != NULL;
 }
 
@@ -340,7 +343,7 @@ void *writer_main(void *context)
 {
     struct store *store = context;
     while (atomic_load(&store->running) || inbox_count(store->inbox) > 0) {
-        writer_step(store, IDLE_WAIT_MS);
+        writer_step(store, store->filling ? FILL_WAIT_MS : IDLE_WAIT_MS);
     }
     return NULL;
 }
