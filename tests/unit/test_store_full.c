@@ -13,6 +13,7 @@
 #include "lib/fault_vfs.h"
 #include "lib/store_fixture.h"
 #include "store/maintain.h"
+#include "store/proofs.h"
 
 #define WINDOW    8
 #define PAGE_SIZE 8
@@ -275,6 +276,78 @@ static void a_stale_place_of_a_delivery_is_not_believed(void **state)
     assert_sound(disk);
 }
 
+static void on_stored(void *context, enum cs_err err, enum store_payment_outcome outcome)
+{
+    struct submitted *submitted = context;
+    submitted->err = err;
+    submitted->outcome = outcome;
+}
+
+/* A payment is held, and then released, each with no room at its first write and again with room. */
+static void what_waits_for_its_proof_waits_on_while_there_is_no_room(void **state)
+{
+    struct disk *disk = *state;
+    struct store_fixture *fixture = &disk->fixture;
+    const uint8_t block[2] = {1, 2}, previous[2] = {3, 4};
+    struct batch batch;
+    struct submitted submitted = {0};
+    uint64_t version;
+    set_up(disk, &batch);
+    assert_int_equal(store_set_config(fixture->store, batch.live.id, "{\"proof\":true}", &version), CS_OK);
+    store_fixture_drop(store_fixture_next(fixture, POSTED_CONFIG));
+    struct payment payment = store_fixture_payment(fixture, &batch.live_at, 9);
+    for (int room = 0; room < 2; room++) {
+        assert_int_equal(store_submit_payment(fixture->store, &payment, block, sizeof(block), NULL, 0,
+                                              on_stored, &submitted),
+                         CS_OK);
+        fill(disk, !room);
+        assert_true(store_step_writer(fixture->store));
+        fill(disk, 0);
+        assert_int_equal(submitted.err, room ? CS_OK : CS_EFULL);
+        assert_int_equal(store_held_count(fixture->store), room);
+    }
+    int64_t num = store_fixture_number(fixture, "SELECT payment FROM delivery_held");
+    for (int room = 0; room < 2; room++) {
+        assert_int_equal(store_submit_previous(fixture->store, num, previous, sizeof(previous)), CS_OK);
+        fill(disk, !room);
+        assert_true(store_step_writer(fixture->store));
+        fill(disk, 0);
+        assert_int_equal(store_held_count(fixture->store), !room);
+        assert_cursor(disk, &batch.live, 2 + (uint64_t)room, 2 + (uint64_t)room, 0, true);
+    }
+    struct posted *posted = store_fixture_next(fixture, POSTED_LIVE);
+    assert_int_equal(posted->deliveries[0].seq, 3);
+    assert_int_equal(posted->proofs, 1);
+    store_fixture_drop(posted);
+    assert_null(fixture->first);
+    assert_sound(disk);
+}
+
+/* It is held and its device retired in one transaction. */
+static void what_is_held_in_the_batch_that_retires_its_device_expires_with_it(void **state)
+{
+    struct disk *disk = *state;
+    struct store_fixture *fixture = &disk->fixture;
+    const uint8_t block[2] = {1, 2};
+    struct batch batch;
+    struct submitted submitted = {0};
+    uint64_t version;
+    set_up(disk, &batch);
+    assert_int_equal(store_set_config(fixture->store, batch.live.id, "{\"proof\":true}", &version), CS_OK);
+    struct payment payment = store_fixture_payment(fixture, &batch.live_at, 9);
+    assert_int_equal(
+        store_submit_payment(fixture->store, &payment, block, sizeof(block), NULL, 0, on_stored, &submitted),
+        CS_OK);
+    assert_int_equal(store_retire_device(fixture->store, batch.live.id), CS_OK);
+    assert_int_equal(submitted.outcome, STORE_PAYMENT_STORED);
+    assert_int_equal(store_held_count(fixture->store), 0);
+    assert_int_equal(store_fixture_number(fixture, "SELECT count(*) FROM delivery_held"), 0);
+    assert_int_equal(store_fixture_number(fixture, "SELECT count(*) FROM delivery WHERE seq = 3 AND state = "
+                                                   "'expired' AND reason = 'retired'"),
+                     1);
+    assert_sound(disk);
+}
+
 static void a_backup_without_room_leaves_neither_file_nor_key(void **state)
 {
     struct disk *disk = *state;
@@ -314,6 +387,10 @@ int main(void)
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(a_stale_place_of_a_delivery_is_not_believed, open_fixture,
                                         close_fixture),
+        cmocka_unit_test_setup_teardown(what_waits_for_its_proof_waits_on_while_there_is_no_room,
+                                        open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(what_is_held_in_the_batch_that_retires_its_device_expires_with_it,
+                                        open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(a_backup_without_room_leaves_neither_file_nor_key, open_fixture,
                                         close_fixture),
     };
