@@ -12,12 +12,14 @@
 
 #include "core/config.h"
 #include "core/frame.h"
+#include "core/proof.h"
 #include "core/session.h"
 #include "core/tariff.h"
 #include "core/text.h"
 #include "firmware/blake2b.h"
 #include "firmware/rig.h"
 #include "firmware/sodium_crypto.h"
+#include "payment/nano_text.h"
 
 static struct rig rig;
 static json_t *vectors;
@@ -235,6 +237,34 @@ static void every_example_of_a_frame_to_a_device_is_read(void **state)
     json_decref(examples);
 }
 
+/* What the relay's own code made, and what a device has to make of it. */
+static void proofs_are_judged_as_the_vectors_have_them(void **state)
+{
+    (void)state;
+    json_t *proofs = load("schema/examples/device-proofs.json"), *row;
+    size_t i;
+    struct core_port port = {.context = NULL};
+    static struct core core;
+    core.port = &port;
+    core.crypto = &SODIUM_CRYPTO;
+    core.identity.proof = true;
+    core.identity.address_count = 1;
+    uint8_t checksum[NANO_CHECKSUM_BYTES];
+    assert_true(nano_text_decode(text_of(proofs, "address"), core.identity.addresses[0], checksum));
+    json_array_foreach(json_object_get(proofs, "cases"), i, row)
+    {
+        const char *frame = text_of(row, "frame");
+        assert_true(core_frame_read(&core, frame, strlen(frame)));
+        assert_int_equal(core.frame.type, CORE_FRAME_PAYMENT);
+        const char *reason = core_reason_text(core_proof_check(&core));
+        if (strcmp(reason, text_of(row, "outcome")) != 0) {
+            fail_msg("%s: %s, not %s", text_of(row, "name"), reason, text_of(row, "outcome"));
+        }
+    }
+    assert_true(i >= 20);
+    json_decref(proofs);
+}
+
 /* ---- prices ---------------------------------------------------------------------------------------------------------- */
 
 static void check_price(const struct core_tariff *tariff, const json_t *price)
@@ -309,6 +339,7 @@ int main(void)
         cmocka_unit_test(what_the_vectors_refuse_ends_the_session),
         cmocka_unit_test(the_session_by_token_is_spoken),
         cmocka_unit_test(every_example_of_a_frame_to_a_device_is_read),
+        cmocka_unit_test(proofs_are_judged_as_the_vectors_have_them),
         cmocka_unit_test(prices_are_those_of_the_python_device),
         cmocka_unit_test(our_blake2b_is_libsodium_s),
     };

@@ -38,9 +38,11 @@ def wary(relay, account):
 
 
 @pytest.fixture
-def make_wary_meter(make_meter):
+def make_wary_meter(make_either_meter):
+    """Both check by code of their own."""
+
     def make(relay, device):
-        return make_meter(relay, device, arguments=("--proof",)).plug_in()
+        return make_either_meter(relay, device, arguments=("--proof",)).plug_in()
 
     return make
 
