@@ -223,7 +223,7 @@ struct store {
     uint64_t generation; /* of the newest session */
     int64_t delivery_indexed, payment_indexed, last_delivery, last_payment;
     uint64_t last_fill_ns, last_expiry_ns;
-    bool filling; /* the search tables took rows in just now: perhaps there are more */
+    bool filling;                    /* the search tables took rows in just now: perhaps there are more */
     _Atomic int64_t unconfirmed;     /* rows that wait for their confirmation */
     _Atomic int64_t held;            /* deliveries that wait for their proof */
     _Atomic bool provable;           /* proofs can be had now */
